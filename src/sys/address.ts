@@ -13,8 +13,8 @@ import {
   SOCKADDR_IN6_SCOPE,
   SOCKADDR_UN_PATH,
 } from "./abi.ts";
-import type { NativeMemory } from "./native-memory.ts";
 import { nativeLibrary } from "./native-library.ts";
+import type { NativeMemory } from "./native-memory.ts";
 
 /** An IPv4 or IPv6 endpoint. `host` is numeric, an IPv6 zone as in `fe80::1%eth0`. */
 export interface InternetAddress {
@@ -33,12 +33,15 @@ export type Address = InternetAddress | UnixAddress;
 
 /** `127.0.0.1:7000`, `[::1]:7000`, `unix:/run/x.sock`, `unix:@abstract`. */
 export function formatAddress(address: Address): string {
-  if (address.family === "ipv4") return `${address.host}:${address.port}`;
-  if (address.family === "ipv6") return `[${address.host}]:${address.port}`;
-  return address.path.startsWith("\0") ? `unix:@${address.path.slice(1)}` : `unix:${address.path}`;
+  if (address.family === "unix") {
+    const { path } = address;
+    return path.startsWith("\0") ? `unix:@${path.slice(1)}` : `unix:${path}`;
+  }
+  const host = address.family === "ipv6" ? `[${address.host}]` : address.host;
+  return `${host}:${address.port}`;
 }
 
-/** Names the address of bytes that could not be written as a sockaddr; the message says what to do. */
+/** An address that cannot be written as a sockaddr; the message says why. */
 export class AddressError extends Error {
   override readonly name = "AddressError";
   readonly code = "EINVAL";
@@ -63,7 +66,9 @@ export function writeSockaddr(address: Address, memory: NativeMemory, offset: nu
   const [host = "", zone] = address.host.split("%", 2);
   const library = nativeLibrary();
   if (library.inet_pton(family, host, memory.at(offset + field, size - field)) !== 1) {
-    throw new AddressError(`${JSON.stringify(address.host)} is not a numeric ${address.family} address`);
+    throw new AddressError(
+      `${JSON.stringify(address.host)} is not a numeric ${address.family} address`,
+    );
   }
   if (zone !== undefined) bytes.writeUInt32LE(zoneIndex(zone), offset + SOCKADDR_IN6_SCOPE);
   return size;

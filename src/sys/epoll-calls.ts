@@ -1,8 +1,8 @@
 // epoll(7): one thin function per call; a count or −errno.
 
 import { ABI, EPOLL_CLOEXEC } from "./abi.ts";
-import { NativeMemory } from "./native-memory.ts";
 import { type NativeLibrary, nativeLibrary } from "./native-library.ts";
+import { NativeMemory } from "./native-memory.ts";
 import { nativeArchitecture } from "./platform.ts";
 
 function architectureAbi() {
@@ -39,7 +39,13 @@ export class Epoll {
   }
 
   /** epoll_ctl(2). `low` and `high` are the two halves of the event's data. */
-  control(operation: number, descriptor: number, events: number, low: number, high: number): number {
+  control(
+    operation: number,
+    descriptor: number,
+    events: number,
+    low: number,
+    high: number,
+  ): number {
     this.#control.setUint32(0, events, true);
     this.#control.setInt32(this.#abi.EPOLL_EVENT_DATA, low, true);
     this.#control.setInt32(this.#abi.EPOLL_EVENT_DATA + 4, high, true);

@@ -17,10 +17,6 @@ import {
   RLIMIT_NOFILE,
   SHUT_WR,
   SIZEOF_TCP_INFO,
-  SOCK_CLOEXEC,
-  SOCK_NONBLOCK,
-  SOCK_STREAM,
-  SOL_SOCKET,
   SO_ERROR,
   SO_KEEPALIVE,
   SO_LINGER,
@@ -28,6 +24,10 @@ import {
   SO_REUSEADDR,
   SO_REUSEPORT,
   SO_SNDBUF,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  SOL_SOCKET,
   TCP_DEFER_ACCEPT,
   TCP_INFO,
   TCP_INFO_RETRANSMITS,
@@ -47,8 +47,8 @@ import {
 } from "./abi.ts";
 import { type Address, readSockaddr, writeSockaddr } from "./address.ts";
 import { EINTR } from "./errno.ts";
-import { NativeMemory, PAGE } from "./native-memory.ts";
 import { nativeLibrary } from "./native-library.ts";
+import { NativeMemory, PAGE } from "./native-memory.ts";
 
 /** Options of a socket, by the names of socket(7), tcp(7) and ipv6(7). What is not named stays as the system has it. */
 export interface SocketOptions {

@@ -1,0 +1,433 @@
+// What the two raw drivers (io_uring, epoll) have in common: slots with descriptors and states, the events that a
+// verb caused and the next turn delivers, and the memory that sends come from.
+//
+// A subclass is a mechanism: how to start and stop receiving and accepting, how to send, and what must happen before a
+// descriptor may be closed. It is the flow's owner; nothing in here calls the kernel for I/O.
+//
+// Invariant: a slot is in use from `take` to `vacate`, and `descriptors[slot]` is −1 from the moment its descriptor is
+// given to close(2): another thread that cleans up after this one must never close a number that is used again.
+
+import type { Address } from "../sys/address.ts";
+import { EALREADY, EBADF, EINVAL, EMFILE, ENOTCONN, SystemError } from "../sys/errno.ts";
+import { NativeMemory } from "../sys/native-memory.ts";
+import {
+  bindSocket,
+  closeDescriptor,
+  listenSocket,
+  localAddress,
+  openEventfd,
+  openSocket,
+  remoteAddress,
+  type SocketOptions,
+  setLinger,
+  setNonBlocking,
+  setSocketOptions,
+  shutdownWrite,
+} from "../sys/socket-calls.ts";
+import {
+  type Driver,
+  type DriverCapabilities,
+  type DriverCounters,
+  type DriverEvents,
+  type DriverName,
+  type DriverOptions,
+  type Handle,
+  type ListenTarget,
+  OWN_DESCRIPTORS,
+} from "./driver.ts";
+import { SlotTable, slotOf } from "./handle.ts";
+
+// States of a slot, as bits.
+export const LISTENING = 1 << 0;
+export const CONNECTED = 1 << 1;
+export const CONNECTING = 1 << 2;
+/** The reactor wants bytes, or connections. */
+export const WANTED = 1 << 3;
+/** A receive, an accept, a send, a cancel is under way. */
+export const RECEIVING = 1 << 4;
+export const ACCEPTING = 1 << 5;
+export const SENDING = 1 << 6;
+export const CANCELLING = 1 << 7;
+/** The end of the stream, or an error, has been delivered. */
+export const ENDED = 1 << 8;
+export const CLOSING = 1 << 9;
+/** Closing, but the descriptor lives on. */
+export const DETACHING = 1 << 10;
+/** The last rung of closing has been taken. */
+export const SETTLED = 1 << 11;
+/** Other reactors accept from this listener too. */
+export const SHARED = 1 << 12;
+/** The listener's descriptor belongs to someone else. */
+export const FOREIGN = 1 << 13;
+/** First bit that a subclass may use for itself. */
+export const MECHANISM = 1 << 14;
+
+export const DEFERRED_LISTENING = 1;
+export const DEFERRED_ACCEPTED = 2;
+export const DEFERRED_CONNECTED = 3;
+export const DEFERRED_SENT = 4;
+export const DEFERRED_CLOSED = 5;
+export const DEFERRED_DETACHED = 6;
+
+export abstract class DescriptorDriver implements Driver {
+  abstract readonly name: DriverName;
+  abstract readonly input: Buffer;
+  readonly capabilities: DriverCapabilities = {
+    waits: true,
+    descriptors: true,
+    socketOptions: true,
+    reset: true,
+  };
+  readonly counters: DriverCounters = { bufferStarvation: 0, waits: 0 };
+  readonly output: Buffer;
+  readonly wakeDescriptor: number;
+  wanted: (() => void) | undefined = undefined;
+  watchedReady = false;
+
+  protected readonly events: DriverEvents;
+  protected readonly slots: SlotTable;
+  protected readonly flags: Uint32Array;
+  protected readonly descriptors: Int32Array;
+  protected readonly outputMemory: NativeMemory;
+  protected watched = -1;
+  readonly #own: Int32Array;
+  readonly #nonBlocking: boolean;
+  /** kind, handle, value of each event that waits for the next turn. */
+  #deferred: number[] = [];
+  /** The same, while it is delivered: the two take turns. */
+  #delivering: number[] = [];
+  /** Accepted descriptors for which there was no slot, with their listeners. */
+  readonly #parked: { readonly listener: Handle; readonly descriptor: number }[] = [];
+  #wakeAsked = false;
+
+  constructor(options: DriverOptions, nonBlocking: boolean) {
+    const table = options.descriptors ?? new Int32Array(options.slots + OWN_DESCRIPTORS);
+    if (table.length < options.slots + OWN_DESCRIPTORS) {
+      throw new RangeError(`descriptors needs ${options.slots + OWN_DESCRIPTORS} entries`);
+    }
+    this.events = options.events;
+    this.slots = new SlotTable(options.slots);
+    this.flags = new Uint32Array(options.slots);
+    this.#own = table.subarray(0, OWN_DESCRIPTORS).fill(-1);
+    this.descriptors = table.subarray(OWN_DESCRIPTORS, OWN_DESCRIPTORS + options.slots).fill(-1);
+    this.#nonBlocking = nonBlocking;
+    this.outputMemory = NativeMemory.allocate(options.outputBytes);
+    this.output = this.outputMemory.bytes;
+    this.wakeDescriptor = openEventfd();
+    if (this.wakeDescriptor < 0) throw new SystemError("eventfd", this.wakeDescriptor);
+    this.noteOwnDescriptor(this.wakeDescriptor);
+  }
+
+  abstract connect(address: Address, options: SocketOptions): Handle | number;
+  abstract send(handle: Handle, offset: number, length: number): number;
+  abstract turn(timeoutMs: number): number;
+  abstract dispose(): void;
+  protected abstract startReceiving(handle: Handle): void;
+  protected abstract stopReceiving(handle: Handle): void;
+  protected abstract startAccepting(listener: Handle): void;
+  protected abstract stopAccepting(listener: Handle): void;
+  /** Takes a closing handle to its end, now or when its last operation is over. */
+  protected abstract finish(handle: Handle): void;
+  /** Makes a descriptor from outside (blocking or not) fit for this mechanism; 0 or −errno. */
+  protected abstract prepareDescriptor(descriptor: number): number;
+
+  listen(target: ListenTarget): Handle | number {
+    if ("descriptor" in target) {
+      const handle = this.take(
+        target.descriptor,
+        LISTENING | FOREIGN | (target.shared ? SHARED : 0),
+      );
+      if (handle >= 0)
+        this.defer(DEFERRED_LISTENING, handle, this.prepareDescriptor(target.descriptor));
+      return handle;
+    }
+    const descriptor = openListener(
+      target.address,
+      target.backlog,
+      target.options,
+      this.#nonBlocking,
+    );
+    const handle = this.take(descriptor, LISTENING);
+    if (handle >= 0) this.defer(DEFERRED_LISTENING, handle, Math.min(descriptor, 0));
+    else if (descriptor >= 0) closeDescriptor(descriptor);
+    return handle;
+  }
+
+  adopt(descriptor: number): Handle | number {
+    const failed = this.prepareDescriptor(descriptor);
+    return failed < 0 ? failed : this.take(descriptor, CONNECTED);
+  }
+
+  resume(handle: Handle): number {
+    if (!this.isOpen(handle)) return -EBADF;
+    const slot = slotOf(handle);
+    const flags = this.flags[slot] as number;
+    this.flags[slot] = flags | WANTED;
+    if ((flags & LISTENING) !== 0) {
+      this.#unpark(handle);
+      if ((flags & (ACCEPTING | CANCELLING)) === 0) this.startAccepting(handle);
+    } else if ((flags & (CONNECTED | RECEIVING | CANCELLING | ENDED)) === CONNECTED) {
+      this.startReceiving(handle);
+    }
+    return 0;
+  }
+
+  pause(handle: Handle): number {
+    if (!this.isOpen(handle)) return -EBADF;
+    const slot = slotOf(handle);
+    const flags = this.flags[slot] as number;
+    this.flags[slot] = flags & ~WANTED;
+    if ((flags & ACCEPTING) !== 0) this.stopAccepting(handle);
+    if ((flags & RECEIVING) !== 0) this.stopReceiving(handle);
+    return 0;
+  }
+
+  shutdown(handle: Handle): number {
+    const refused = this.refuseSend(handle);
+    return refused < 0 ? refused : shutdownWrite(this.descriptors[slotOf(handle)] as number);
+  }
+
+  close(handle: Handle, reset: boolean): number {
+    if (!this.isOpen(handle)) return -EBADF;
+    const slot = slotOf(handle);
+    if (reset) setLinger(this.descriptors[slot] as number, true);
+    this.flags[slot] = (this.flags[slot] as number) | CLOSING;
+    this.finish(handle);
+    return 0;
+  }
+
+  detach(handle: Handle): number {
+    if (!this.isOpen(handle)) return -EBADF;
+    const slot = slotOf(handle);
+    const flags = this.flags[slot] as number;
+    if ((flags & SENDING) !== 0) return -EALREADY;
+    if ((flags & CONNECTED) === 0) return -EINVAL;
+    this.flags[slot] = (flags & ~WANTED) | CLOSING | DETACHING;
+    this.finish(handle);
+    return 0;
+  }
+
+  configure(handle: Handle, options: SocketOptions): number {
+    if (!this.isOpen(handle)) return -EBADF;
+    const descriptor = this.descriptors[slotOf(handle)] as number;
+    const address = localAddress(descriptor);
+    return typeof address === "number"
+      ? address
+      : setSocketOptions(descriptor, address.family, options);
+  }
+
+  localAddress(handle: Handle): Address | number {
+    return this.isOpen(handle) ? localAddress(this.descriptors[slotOf(handle)] as number) : -EBADF;
+  }
+
+  remoteAddress(handle: Handle): Address | number {
+    return this.isOpen(handle) ? remoteAddress(this.descriptors[slotOf(handle)] as number) : -EBADF;
+  }
+
+  descriptor(handle: Handle): number {
+    return this.isOpen(handle) ? (this.descriptors[slotOf(handle)] as number) : -EBADF;
+  }
+
+  watch(descriptor: number): void {
+    this.watched = descriptor;
+  }
+
+  wake(): void {
+    this.#wakeAsked = true;
+  }
+
+  now(): number {
+    return performance.now();
+  }
+
+  protected isOpen(handle: Handle): boolean {
+    return this.slots.holds(handle) && ((this.flags[slotOf(handle)] as number) & CLOSING) === 0;
+  }
+
+  /** −errno when a send (or a shutdown) on this handle is not to be started now, else 0. */
+  protected refuseSend(handle: Handle): number {
+    if (!this.isOpen(handle)) return -EBADF;
+    const flags = this.flags[slotOf(handle)] as number;
+    if ((flags & CONNECTED) === 0) return -ENOTCONN;
+    return (flags & SENDING) === 0 ? 0 : -EALREADY;
+  }
+
+  /** A handle for a descriptor, or −EMFILE when all slots are in use. */
+  protected take(descriptor: number, flags: number): Handle | number {
+    const handle = this.slots.take();
+    if (handle < 0) return -EMFILE;
+    const slot = slotOf(handle);
+    this.flags[slot] = flags;
+    this.descriptors[slot] = descriptor < 0 ? -1 : descriptor;
+    return handle;
+  }
+
+  /** Takes the descriptor out of the table, to be closed or given away. */
+  protected forgetDescriptor(handle: Handle): number {
+    const slot = slotOf(handle);
+    const descriptor = this.descriptors[slot] as number;
+    this.descriptors[slot] = -1;
+    return descriptor;
+  }
+
+  /** The end of a handle: the slot is free, then the reactor is told. */
+  protected vacate(handle: Handle): void {
+    this.#free(handle);
+    this.events.closed(handle);
+  }
+
+  /** What accept(2) or its completion gave: a descriptor or −errno. */
+  protected acceptedDescriptor(listener: Handle, result: number): void {
+    if (!this.isOpen(listener)) {
+      if (result >= 0) closeDescriptor(result);
+      return;
+    }
+    const handle = result < 0 ? result : this.take(result, CONNECTED);
+    if (handle < 0) {
+      if (result >= 0) this.#parked.push({ listener, descriptor: result });
+      this.pause(listener);
+    }
+    this.events.accepted(listener, handle);
+  }
+
+  protected finishConnect(handle: Handle, result: number): void {
+    if (result < 0) {
+      closeDescriptor(this.forgetDescriptor(handle));
+      this.#free(handle);
+    } else {
+      const slot = slotOf(handle);
+      this.flags[slot] = ((this.flags[slot] as number) & ~CONNECTING) | CONNECTED;
+    }
+    this.events.connected(handle, result);
+  }
+
+  /** The stream is over: 0 or −errno, delivered once. */
+  protected end(handle: Handle, result: number): void {
+    const slot = slotOf(handle);
+    this.flags[slot] = ((this.flags[slot] as number) | ENDED) & ~WANTED;
+    this.events.received(handle, result, 0);
+  }
+
+  /** A send is over: its flag goes before the reactor is told, so that it can send again. */
+  protected deliverSent(handle: Handle, result: number): void {
+    const slot = slotOf(handle);
+    this.flags[slot] = (this.flags[slot] as number) & ~SENDING;
+    this.events.sent(handle, result);
+  }
+
+  protected defer(kind: number, handle: Handle, value: number): void {
+    this.#deferred.push(kind, handle, value);
+  }
+
+  /** Delivers what verbs have caused; what that causes in turn is for the next turn. */
+  protected deliverDeferred(): number {
+    const queue = this.#deferred;
+    const end = queue.length;
+    if (end === 0) return 0;
+    this.#deferred = this.#delivering;
+    this.#delivering = queue;
+    for (let at = 0; at < end; at += 3) {
+      const kind = queue[at] as number;
+      // A reactor that has more to do after a `sent` asks for a wake; everything else may have run a handler.
+      if (kind !== DEFERRED_SENT) this.#wakeAsked = true;
+      this.#deliver(kind, queue[at + 1] as number, queue[at + 2] as number);
+    }
+    queue.length = 0;
+    if (this.#deferred.length > 0) this.#wakeAsked = true;
+    return end / 3;
+  }
+
+  /** Whether the coming wait must not wait; asked once a turn. */
+  protected takeWake(): boolean {
+    const asked = this.#wakeAsked;
+    this.#wakeAsked = false;
+    return asked;
+  }
+
+  protected noteOwnDescriptor(descriptor: number): void {
+    this.#own[this.#own.indexOf(-1)] = descriptor;
+  }
+
+  protected forgetOwnDescriptor(descriptor: number): void {
+    this.#own[this.#own.indexOf(descriptor)] = -1;
+  }
+
+  /** Closes every descriptor and gives the memory back (it stays mapped: a borrowed view must never fault). */
+  protected disposeShared(): void {
+    for (let slot = 0; slot < this.slots.capacity; slot++) {
+      const descriptor = this.descriptors[slot] as number;
+      if (descriptor < 0) continue;
+      this.descriptors[slot] = -1;
+      if (((this.flags[slot] as number) & FOREIGN) === 0) closeDescriptor(descriptor);
+    }
+    for (const { descriptor } of this.#parked.splice(0)) closeDescriptor(descriptor);
+    this.forgetOwnDescriptor(this.wakeDescriptor);
+    closeDescriptor(this.wakeDescriptor);
+    this.outputMemory.discard(0, this.outputMemory.length);
+  }
+
+  #deliver(kind: number, handle: Handle, value: number): void {
+    if (kind === DEFERRED_SENT) this.deliverSent(handle, value);
+    else if (kind === DEFERRED_ACCEPTED) this.acceptedDescriptor(handle, value);
+    else if (kind === DEFERRED_CLOSED) this.vacate(handle);
+    else if (kind === DEFERRED_CONNECTED) this.finishConnect(handle, value);
+    else if (kind === DEFERRED_LISTENING) this.#deliverListening(handle, value);
+    else this.#deliverDetached(handle);
+  }
+
+  #deliverListening(handle: Handle, result: number): void {
+    if (!this.isOpen(handle)) return;
+    if (result < 0) this.#free(handle);
+    this.events.listening(handle, result);
+  }
+
+  #deliverDetached(handle: Handle): void {
+    const descriptor = this.forgetDescriptor(handle);
+    this.#free(handle);
+    this.events.detached(handle, descriptor);
+  }
+
+  /** Slots may be free again: what was accepted without one comes first. */
+  #unpark(listener: Handle): void {
+    let room = this.slots.capacity - this.slots.used;
+    for (let at = 0; at < this.#parked.length && room > 0; ) {
+      const parked = this.#parked[at];
+      if (parked?.listener !== listener) {
+        at++;
+        continue;
+      }
+      this.#parked.splice(at, 1);
+      this.defer(DEFERRED_ACCEPTED, listener, parked.descriptor);
+      room--;
+    }
+  }
+
+  #free(handle: Handle): void {
+    const slot = slotOf(handle);
+    this.flags[slot] = 0;
+    this.descriptors[slot] = -1;
+    this.slots.release(handle);
+  }
+}
+
+/** A listening socket, or −errno with nothing left open. */
+export function openListener(
+  address: Address,
+  backlog: number,
+  options: SocketOptions,
+  nonBlocking: boolean,
+): number {
+  const descriptor = openSocket(address.family, nonBlocking);
+  if (descriptor < 0) return descriptor;
+  let failed = setSocketOptions(descriptor, address.family, options);
+  if (failed === 0) failed = bindSocket(descriptor, address);
+  if (failed === 0) failed = listenSocket(descriptor, backlog);
+  if (failed === 0) return descriptor;
+  closeDescriptor(descriptor);
+  return failed;
+}
+
+/** For a driver whose descriptors must not block. */
+export function makeNonBlocking(descriptor: number): number {
+  return setNonBlocking(descriptor, true);
+}

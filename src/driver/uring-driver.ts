@@ -1,0 +1,405 @@
+// The io_uring driver: operations are queued in a ring, one entry into the kernel a turn submits them all, runs the
+// network's deferred work and brings back what is complete.
+//
+// A connection's life: accepted (multishot on a listener of our own; one-shot on a shared one, because with
+// multishot one ring would get every connection) → a multishot receive into pooled buffers → one send at a time →
+// close: cancel what is under way, wait for its last completion, close the descriptor.
+//
+// Twists:
+// - Closing a descriptor does not end its operations, and cancel and target complete in any order. So each slot
+//   counts its operations in the kernel, and only at zero is the descriptor closed or handed out.
+// - A multishot ends when it pleases (no buffers, queue overflow); who still wants bytes starts it again.
+//
+// Invariant: #pending[slot] is the number of completions still to come for that slot.
+
+import {
+  EPOLLIN,
+  IORING_ACCEPT_MULTISHOT,
+  IORING_ASYNC_CANCEL_ALL,
+  IORING_ASYNC_CANCEL_FD,
+  IORING_CQE_BUFFER_SHIFT,
+  IORING_CQE_F_BUFFER,
+  IORING_CQE_F_MORE,
+  IORING_OP_ACCEPT,
+  IORING_OP_ASYNC_CANCEL,
+  IORING_OP_CLOSE,
+  IORING_OP_CONNECT,
+  IORING_OP_POLL_ADD,
+  IORING_OP_RECV,
+  IORING_OP_SEND,
+  IORING_RECV_MULTISHOT,
+  IOSQE_BUFFER_SELECT,
+  MSG_NOSIGNAL,
+  MSG_WAITALL,
+  SOCK_CLOEXEC,
+} from "../sys/abi.ts";
+import { type Address, writeSockaddr } from "../sys/address.ts";
+import { ECANCELED, ENOBUFS, SystemError } from "../sys/errno.ts";
+import { NativeMemory, PAGE } from "../sys/native-memory.ts";
+import {
+  closeDescriptor,
+  drainEventfd,
+  openSocket,
+  type SocketOptions,
+  setNonBlocking,
+  setSocketOptions,
+} from "../sys/socket-calls.ts";
+import { BufferPool } from "./buffer-pool.ts";
+import {
+  ACCEPTING,
+  CANCELLING,
+  CLOSING,
+  CONNECTED,
+  CONNECTING,
+  DEFERRED_CLOSED,
+  DEFERRED_DETACHED,
+  DETACHING,
+  DescriptorDriver,
+  ENDED,
+  FOREIGN,
+  LISTENING,
+  RECEIVING,
+  SENDING,
+  SETTLED,
+  SHARED,
+  WANTED,
+} from "./descriptor-driver.ts";
+import type { DriverOptions, Handle } from "./driver.ts";
+import {
+  OPERATION_ACCEPT,
+  OPERATION_CANCEL,
+  OPERATION_CLOSE,
+  OPERATION_CONNECT,
+  OPERATION_RECEIVE,
+  OPERATION_SEND,
+  OPERATION_WAKE,
+  OPERATION_WATCH,
+} from "./event-cookie.ts";
+import { slotOf } from "./handle.ts";
+import { UringRing } from "./uring-ring.ts";
+
+const SUBMISSIONS = 1024;
+const BUFFER_BYTES = 16_384;
+const BUFFERS_AT_START = 64;
+const BUFFERS = 1024;
+const BUFFER_GROUP = 1;
+const CANCEL_DESCRIPTOR = IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_FD;
+const SEND_FLAGS = MSG_WAITALL | MSG_NOSIGNAL;
+/** The first word of a submission: opcode, flags << 8, ioprio << 16. */
+const RECEIVE_HEAD = IORING_OP_RECV | (IOSQE_BUFFER_SELECT << 8) | (IORING_RECV_MULTISHOT << 16);
+const ACCEPT_ONE = IORING_OP_ACCEPT;
+const ACCEPT_MANY = IORING_OP_ACCEPT | (IORING_ACCEPT_MULTISHOT << 16);
+
+export class UringDriver extends DescriptorDriver {
+  readonly name = "io_uring";
+  readonly input: Buffer;
+  readonly #ring: UringRing;
+  readonly #pool: BufferPool;
+  readonly #outputAddress: number;
+  readonly #sockaddr = NativeMemory.allocate(PAGE);
+  /** Completions still to come, by slot. */
+  readonly #pending: Uint8Array;
+  readonly #sendOffset: Uint32Array;
+  readonly #sendLeft: Uint32Array;
+  readonly #sendLength: Uint32Array;
+  /** Connections whose receive found no buffer. */
+  readonly #starved: Handle[] = [];
+  #watchArmed = false;
+  #wakeArmed = false;
+
+  /** @throws SystemError when the host refuses io_uring; `choose-driver` says it in words */
+  constructor(options: DriverOptions) {
+    super(options, false);
+    const ring = UringRing.open(SUBMISSIONS);
+    if (typeof ring === "number") {
+      this.disposeShared();
+      throw new SystemError("io_uring_setup", ring);
+    }
+    this.#ring = ring;
+    this.noteOwnDescriptor(ring.descriptor);
+    this.#pool = new BufferPool(BUFFER_GROUP, BUFFERS, BUFFER_BYTES);
+    const refused = this.#pool.register(ring.descriptor, BUFFERS_AT_START);
+    if (refused < 0) {
+      this.dispose();
+      throw new SystemError("io_uring_register", refused);
+    }
+    this.input = this.#pool.bytes;
+    this.#outputAddress = this.outputMemory.address;
+    this.#pending = new Uint8Array(options.slots);
+    this.#sendOffset = new Uint32Array(options.slots);
+    this.#sendLeft = new Uint32Array(options.slots);
+    this.#sendLength = new Uint32Array(options.slots);
+  }
+
+  connect(address: Address, options: SocketOptions): Handle | number {
+    const descriptor = openSocket(address.family, false);
+    if (descriptor < 0) return descriptor;
+    const failed = setSocketOptions(descriptor, address.family, options);
+    const handle = failed < 0 ? failed : this.take(descriptor, CONNECTING);
+    if (handle < 0) {
+      closeDescriptor(descriptor);
+      return handle;
+    }
+    const length = writeSockaddr(address, this.#sockaddr, 0);
+    this.#push(IORING_OP_CONNECT, handle, this.#sockaddr.address, 0, 0, OPERATION_CONNECT);
+    this.#ring.setOffset(length);
+    // The kernel copies the address when it takes the submission; the next connect may then overwrite it.
+    this.#ring.flush();
+    return handle;
+  }
+
+  send(handle: Handle, offset: number, length: number): number {
+    const refused = this.refuseSend(handle);
+    if (refused < 0) return refused;
+    const slot = slotOf(handle);
+    this.flags[slot] = (this.flags[slot] as number) | SENDING;
+    this.#sendOffset[slot] = offset;
+    this.#sendLeft[slot] = length;
+    this.#sendLength[slot] = length;
+    this.#pushSend(handle, offset, length);
+    return 0;
+  }
+
+  turn(timeoutMs: number): number {
+    this.watchedReady = false;
+    const deferred = this.deliverDeferred();
+    const wait = this.takeWake() ? 0 : timeoutMs;
+    if (wait !== 0) this.#arm();
+    this.counters.waits++;
+    this.#ring.enter(wait);
+    return deferred + this.#complete();
+  }
+
+  override dispose(): void {
+    this.forgetOwnDescriptor(this.#ring.descriptor);
+    this.#ring.close();
+    this.disposeShared();
+    this.#pool.discard();
+    this.#sockaddr.release();
+  }
+
+  protected override startReceiving(handle: Handle): void {
+    const slot = slotOf(handle);
+    this.flags[slot] = (this.flags[slot] as number) | RECEIVING;
+    this.#pending[slot] = (this.#pending[slot] as number) + 1;
+    const descriptor = this.descriptors[slot] as number;
+    this.#ring.push(RECEIVE_HEAD, descriptor, 0, 0, 0, handle, OPERATION_RECEIVE, BUFFER_GROUP);
+  }
+
+  protected override stopReceiving(handle: Handle): void {
+    this.#cancelOperation(handle, OPERATION_RECEIVE);
+  }
+
+  protected override startAccepting(listener: Handle): void {
+    const slot = slotOf(listener);
+    const flags = this.flags[slot] as number;
+    this.flags[slot] = flags | ACCEPTING;
+    const head = (flags & SHARED) === 0 ? ACCEPT_MANY : ACCEPT_ONE;
+    this.#push(head, listener, 0, 0, SOCK_CLOEXEC, OPERATION_ACCEPT);
+  }
+
+  protected override stopAccepting(listener: Handle): void {
+    this.#cancelOperation(listener, OPERATION_ACCEPT);
+  }
+
+  /** Rung 1 of closing: cancel what is under way. Rung 2, `#settle`, comes with the last completion. */
+  protected override finish(handle: Handle): void {
+    const slot = slotOf(handle);
+    if (this.#pending[slot] === 0) this.#settle(handle);
+    else this.#push(IORING_OP_ASYNC_CANCEL, handle, 0, 0, CANCEL_DESCRIPTOR, OPERATION_CANCEL);
+  }
+
+  protected override prepareDescriptor(descriptor: number): number {
+    // A non-blocking socket would answer EAGAIN through the ring instead of waiting.
+    return setNonBlocking(descriptor, false);
+  }
+
+  #settle(handle: Handle): void {
+    const slot = slotOf(handle);
+    const flags = this.flags[slot] as number;
+    if ((flags & SETTLED) !== 0) return;
+    this.flags[slot] = flags | SETTLED;
+    if ((flags & DETACHING) !== 0) return this.defer(DEFERRED_DETACHED, handle, 0);
+    if ((flags & FOREIGN) !== 0) return this.defer(DEFERRED_CLOSED, handle, 0);
+    const descriptor = this.forgetDescriptor(handle);
+    this.#pending[slot] = 1;
+    this.#ring.push(IORING_OP_CLOSE, descriptor, 0, 0, 0, handle, OPERATION_CLOSE, 0);
+  }
+
+  #push(
+    head: number,
+    handle: Handle,
+    address: number,
+    length: number,
+    operationFlags: number,
+    operation: number,
+  ): void {
+    const slot = slotOf(handle);
+    this.#pending[slot] = (this.#pending[slot] as number) + 1;
+    const descriptor = this.descriptors[slot] as number;
+    this.#ring.push(head, descriptor, address, length, operationFlags, handle, operation, 0);
+  }
+
+  #pushSend(handle: Handle, offset: number, length: number): void {
+    const address = this.#outputAddress + offset;
+    this.#push(IORING_OP_SEND, handle, address, length, SEND_FLAGS, OPERATION_SEND);
+  }
+
+  /** Cancels one operation of a handle by its cookie, once. */
+  #cancelOperation(handle: Handle, operation: number): void {
+    const slot = slotOf(handle);
+    const flags = this.flags[slot] as number;
+    if ((flags & CANCELLING) !== 0) return;
+    this.flags[slot] = flags | CANCELLING;
+    this.#pending[slot] = (this.#pending[slot] as number) + 1;
+    const target = operation * 0x1_0000_0000 + handle;
+    this.#ring.push(IORING_OP_ASYNC_CANCEL, -1, target, 0, 0, handle, OPERATION_CANCEL, 0);
+  }
+
+  /** Before a wait: whatever else may end it. A one-shot poll armed while its descriptor is ready fires at once. */
+  #arm(): void {
+    if (!this.#wakeArmed && this.wakeDescriptor >= 0) {
+      this.#wakeArmed = true;
+      this.#ring.push(IORING_OP_POLL_ADD, this.wakeDescriptor, 0, 0, EPOLLIN, 0, OPERATION_WAKE, 0);
+    }
+    if (!this.#watchArmed && this.watched >= 0) {
+      this.#watchArmed = true;
+      this.#ring.push(IORING_OP_POLL_ADD, this.watched, 0, 0, EPOLLIN, 0, OPERATION_WATCH, 0);
+    }
+  }
+
+  /** Delivers all completions; those that come while delivering are left for the next turn. */
+  #complete(): number {
+    const ring = this.#ring;
+    const words = ring.completions;
+    const count = ring.ready();
+    for (let n = 0; n < count; n++) {
+      const at = ring.completionAt(n);
+      const handle = words[at] as number;
+      const operation = words[at + 1] as number;
+      const result = words[at + 2] as number;
+      const flags = words[at + 3] as number;
+      if (operation === OPERATION_RECEIVE) this.#received(handle, result, flags);
+      else if (operation === OPERATION_SEND) this.#sent(handle, result);
+      else this.#other(operation, handle, result, flags);
+    }
+    ring.consumed(count);
+    if (this.#starved.length > 0) this.#feed();
+    return count;
+  }
+
+  #other(operation: number, handle: Handle, result: number, flags: number): void {
+    if (operation === OPERATION_ACCEPT) return this.#accepted(handle, result, flags);
+    if (operation === OPERATION_CANCEL) return this.#cancelled(handle);
+    if (operation === OPERATION_CLOSE) return this.vacate(handle);
+    if (operation === OPERATION_CONNECT) return this.#connected(handle, result);
+    if (operation === OPERATION_WATCH) {
+      this.#watchArmed = false;
+      this.watchedReady = true;
+    }
+    if (operation === OPERATION_WAKE) {
+      this.#wakeArmed = false;
+      drainEventfd(this.wakeDescriptor);
+    }
+  }
+
+  #received(handle: Handle, result: number, completion: number): void {
+    const slot = slotOf(handle);
+    const more = (completion & IORING_CQE_F_MORE) !== 0;
+    if (!more) {
+      this.#pending[slot] = (this.#pending[slot] as number) - 1;
+      this.flags[slot] = (this.flags[slot] as number) & ~RECEIVING;
+    }
+    const open = ((this.flags[slot] as number) & CLOSING) === 0;
+    if (result > 0) {
+      const id = completion >>> IORING_CQE_BUFFER_SHIFT;
+      if (open) this.events.received(handle, result, id * BUFFER_BYTES);
+      this.#pool.recycle(id);
+    } else {
+      if ((completion & IORING_CQE_F_BUFFER) !== 0) {
+        this.#pool.recycle(completion >>> IORING_CQE_BUFFER_SHIFT);
+      }
+      if (result === -ENOBUFS && open) return this.#starve(handle);
+      if (result !== -ECANCELED && open) this.end(handle, result);
+    }
+    if (!more) this.#afterOperation(handle);
+  }
+
+  #starve(handle: Handle): void {
+    this.counters.bufferStarvation++;
+    this.#starved.push(handle);
+  }
+
+  /** All buffers are back by now: more of them, and the receives that found none are started again. */
+  #feed(): void {
+    this.#pool.grow();
+    const starved = this.#starved.splice(0);
+    for (const handle of starved) {
+      if (this.slots.holds(handle)) this.#receiveAgain(handle);
+    }
+  }
+
+  #receiveAgain(handle: Handle): void {
+    const flags = this.flags[slotOf(handle)] as number;
+    const wants = WANTED | CONNECTED;
+    if ((flags & (wants | RECEIVING | ENDED | CLOSING)) === wants) this.startReceiving(handle);
+  }
+
+  #sent(handle: Handle, result: number): void {
+    const slot = slotOf(handle);
+    const left = this.#sendLeft[slot] as number;
+    this.#pending[slot] = (this.#pending[slot] as number) - 1;
+    const closing = ((this.flags[slot] as number) & CLOSING) !== 0;
+    if (result === left) this.deliverSent(handle, this.#sendLength[slot] as number);
+    else if (result > 0 && !closing) return this.#sendRest(handle, slot, result);
+    else this.deliverSent(handle, result < 0 ? result : -ECANCELED);
+    if (closing) this.#afterOperation(handle);
+  }
+
+  /** MSG_WAITALL came back short: a signal or memory pressure. The rest goes on from there. */
+  #sendRest(handle: Handle, slot: number, done: number): void {
+    const offset = (this.#sendOffset[slot] as number) + done;
+    const left = (this.#sendLeft[slot] as number) - done;
+    this.#sendOffset[slot] = offset;
+    this.#sendLeft[slot] = left;
+    this.#pushSend(handle, offset, left);
+  }
+
+  #accepted(listener: Handle, result: number, completion: number): void {
+    const slot = slotOf(listener);
+    const more = (completion & IORING_CQE_F_MORE) !== 0;
+    if (!more) {
+      this.#pending[slot] = (this.#pending[slot] as number) - 1;
+      this.flags[slot] = (this.flags[slot] as number) & ~ACCEPTING;
+    }
+    if (result !== -ECANCELED) this.acceptedDescriptor(listener, result);
+    if (!more) this.#afterOperation(listener);
+  }
+
+  #connected(handle: Handle, result: number): void {
+    const slot = slotOf(handle);
+    this.#pending[slot] = (this.#pending[slot] as number) - 1;
+    if (((this.flags[slot] as number) & CLOSING) !== 0) return this.#afterOperation(handle);
+    this.finishConnect(handle, result);
+  }
+
+  #cancelled(handle: Handle): void {
+    const slot = slotOf(handle);
+    this.#pending[slot] = (this.#pending[slot] as number) - 1;
+    this.flags[slot] = (this.flags[slot] as number) & ~CANCELLING;
+    this.#afterOperation(handle);
+  }
+
+  /** The last completion of a closing handle settles it; anything else that still wants to go on, goes on. */
+  #afterOperation(handle: Handle): void {
+    const slot = slotOf(handle);
+    const flags = this.flags[slot] as number;
+    if ((flags & CLOSING) !== 0) {
+      if (this.#pending[slot] === 0) this.#settle(handle);
+      return;
+    }
+    if ((flags & WANTED) === 0 || (flags & CANCELLING) !== 0) return;
+    if ((flags & LISTENING) === 0) this.#receiveAgain(handle);
+    else if ((flags & ACCEPTING) === 0) this.startAccepting(handle);
+  }
+}
