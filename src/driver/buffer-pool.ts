@@ -56,7 +56,7 @@ export class BufferPool {
     return this.#provided;
   }
 
-  /** Gives a buffer back to the kernel. */
+  /** Gives a buffer back; the kernel sees it after `publish`. */
   recycle(id: number): void {
     const entry = this.#tail & this.#mask;
     const address = this.#buffers.address + id * this.bufferBytes;
@@ -66,6 +66,10 @@ export class BufferPool {
     this.#words[word + 2] = this.bufferBytes;
     this.#halves[(entry << 3) + 6] = id;
     this.#tail = (this.#tail + 1) & 0xffff;
+  }
+
+  /** Shows the kernel what was recycled; once a turn, before the kernel is entered. */
+  publish(): void {
     Atomics.store(this.#halves, TAIL_AT >> 1, this.#tail);
   }
 
@@ -83,5 +87,6 @@ export class BufferPool {
   #provideNew(count: number): void {
     const end = Math.min(this.#provided + count, this.capacity);
     while (this.#provided < end) this.recycle(this.#provided++);
+    this.publish();
   }
 }

@@ -7,6 +7,7 @@
 // Invariant: a slot is in use from `take` to `vacate`, and `descriptors[slot]` is −1 from the moment its descriptor is
 // given to close(2): another thread that cleans up after this one must never close a number that is used again.
 
+import { performance } from "node:perf_hooks";
 import type { Address } from "../sys/address.ts";
 import { EALREADY, EBADF, EINVAL, EMFILE, ENOTCONN, SystemError } from "../sys/errno.ts";
 import { NativeMemory } from "../sys/native-memory.ts";
@@ -23,6 +24,8 @@ import {
   setNonBlocking,
   setSocketOptions,
   shutdownWrite,
+  type TcpInfo,
+  tcpInfo,
 } from "../sys/socket-calls.ts";
 import {
   type Driver,
@@ -226,6 +229,10 @@ export abstract class DescriptorDriver implements Driver {
 
   descriptor(handle: Handle): number {
     return this.isOpen(handle) ? (this.descriptors[slotOf(handle)] as number) : -EBADF;
+  }
+
+  tcpInfo(handle: Handle): TcpInfo | number {
+    return this.isOpen(handle) ? tcpInfo(this.descriptors[slotOf(handle)] as number) : -EBADF;
   }
 
   watch(descriptor: number): void {

@@ -18,7 +18,7 @@
 // - An accept that fails pauses its listener; the reactor resumes it when it sees fit (EMFILE: later).
 
 import type { Address } from "../sys/address.ts";
-import type { SocketOptions } from "../sys/socket-calls.ts";
+import type { SocketOptions, TcpInfo } from "../sys/socket-calls.ts";
 
 /** A listener or a connection of one driver: see handle.ts. Never used across drivers. */
 export type Handle = number;
@@ -104,12 +104,15 @@ export interface Driver {
   configure(handle: Handle, options: SocketOptions): number;
   localAddress(handle: Handle): Address | number;
   remoteAddress(handle: Handle): Address | number;
+  /** TCP_INFO of a connection; −ENOTSUP where the driver has no descriptors. */
+  tcpInfo(handle: Handle): TcpInfo | number;
   /** The descriptor behind a handle, for reading its state only; −ENOTSUP where there is none. */
   descriptor(handle: Handle): number;
 
   /**
    * Submits what was started, waits up to `timeoutMs` (0 not at all, −1 for ever) for an event, delivers all that
-   * came. Returns how many were delivered. A wake or a ready watched descriptor ends the wait without an event.
+   * came. Returns how many were delivered. A wake or a ready watched descriptor ends the wait without an event. A
+   * `sent` that was there already does not keep it from waiting: a reactor that has more to do asks for a wake.
    */
   turn(timeoutMs: number): number;
   /** Lets a wait also end when this descriptor is readable (one a driver; only with `waits`). */

@@ -22,7 +22,6 @@ import {
   IORING_CQE_F_MORE,
   IORING_OP_ACCEPT,
   IORING_OP_ASYNC_CANCEL,
-  IORING_OP_CLOSE,
   IORING_OP_CONNECT,
   IORING_OP_POLL_ADD,
   IORING_OP_RECV,
@@ -68,7 +67,6 @@ import type { DriverOptions, Handle } from "./driver.ts";
 import {
   OPERATION_ACCEPT,
   OPERATION_CANCEL,
-  OPERATION_CLOSE,
   OPERATION_CONNECT,
   OPERATION_RECEIVE,
   OPERATION_SEND,
@@ -220,10 +218,10 @@ export class UringDriver extends DescriptorDriver {
     if ((flags & SETTLED) !== 0) return;
     this.flags[slot] = flags | SETTLED;
     if ((flags & DETACHING) !== 0) return this.defer(DEFERRED_DETACHED, handle, 0);
-    if ((flags & FOREIGN) !== 0) return this.defer(DEFERRED_CLOSED, handle, 0);
-    const descriptor = this.forgetDescriptor(handle);
-    this.#pending[slot] = 1;
-    this.#ring.push(IORING_OP_CLOSE, descriptor, 0, 0, 0, handle, OPERATION_CLOSE, 0);
+    // close(2) and not IORING_OP_CLOSE: that leaves the FIN to a task work which may wait until this thread next
+    // returns from a wait.
+    if ((flags & FOREIGN) === 0) closeDescriptor(this.forgetDescriptor(handle));
+    this.defer(DEFERRED_CLOSED, handle, 0);
   }
 
   #push(
@@ -284,6 +282,7 @@ export class UringDriver extends DescriptorDriver {
       else this.#other(operation, handle, result, flags);
     }
     ring.consumed(count);
+    this.#pool.publish();
     if (this.#starved.length > 0) this.#feed();
     return count;
   }
@@ -291,7 +290,6 @@ export class UringDriver extends DescriptorDriver {
   #other(operation: number, handle: Handle, result: number, flags: number): void {
     if (operation === OPERATION_ACCEPT) return this.#accepted(handle, result, flags);
     if (operation === OPERATION_CANCEL) return this.#cancelled(handle);
-    if (operation === OPERATION_CLOSE) return this.vacate(handle);
     if (operation === OPERATION_CONNECT) return this.#connected(handle, result);
     if (operation === OPERATION_WATCH) {
       this.#watchArmed = false;

@@ -1,0 +1,54 @@
+// What the codecs of binary messages share: taking a message out of the input, and writing one.
+//
+// Copying is the hottest path of the project: of the ways Node offers, `Buffer.allocUnsafe` and `copy` is the fastest
+// (55 ns for 64 bytes; `Buffer.from(view)` 76, `Uint8Array.prototype.slice` 77, a slab of our own 70; a view alone 30).
+
+import { inspect } from "node:util";
+import type { Input, Output } from "./codec.ts";
+
+/** What such a codec sends; a string goes out as UTF-8. */
+export type MessageBytes = Uint8Array | string;
+
+/** The next `length` bytes of the input as a message: a copy, or a view if the handler borrows. */
+export function takeBytes(input: Input, length: number): Buffer {
+  const { bytes, offset } = input;
+  const end = offset + length;
+  input.offset = end;
+  if (input.borrow) return bytes.subarray(offset, end);
+  const message = Buffer.allocUnsafe(length);
+  bytes.copy(message, 0, offset, end);
+  return message;
+}
+
+/**
+ * How many bytes a message takes on the wire.
+ * @throws TypeError for what is neither bytes nor a string
+ */
+export function sizeOf(message: MessageBytes): number {
+  if (typeof message === "string") return Buffer.byteLength(message);
+  if (message instanceof Uint8Array) return message.byteLength;
+  throw neither(message);
+}
+
+/**
+ * The bytes of a message on the wire: of a string a copy, else a view.
+ * @throws TypeError for what is neither bytes nor a string
+ */
+export function asBuffer(message: MessageBytes): Buffer {
+  if (typeof message === "string") return Buffer.from(message);
+  if (!(message instanceof Uint8Array)) throw neither(message);
+  return Buffer.from(message.buffer, message.byteOffset, message.byteLength);
+}
+
+/**
+ * @throws TypeError for what is neither bytes nor a string
+ */
+export function writeBytes(message: MessageBytes, output: Output): void {
+  if (typeof message === "string") output.text(message);
+  else if (message instanceof Uint8Array) output.bytes(message);
+  else throw neither(message);
+}
+
+function neither(value: never): TypeError {
+  return new TypeError(`expected a Uint8Array or a string, not ${inspect(value)}`);
+}

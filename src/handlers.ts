@@ -1,0 +1,114 @@
+// What a user of Sluice writes, and what it is given: the table of handlers and the connection.
+
+import type { Codec } from "./codec/codec.ts";
+import type { Address } from "./sys/address.ts";
+import type { SocketOptions, TcpInfo } from "./sys/socket-calls.ts";
+
+/**
+ * Why a connection ended:
+ * - `peer-ended`: the peer ended its stream, everything was answered
+ * - `closed`: this side called `close` or `end`
+ * - `reset`: this side called `reset`
+ * - `error`: the operating system says so, see the error's `code` (ECONNRESET, EPIPE, ETIMEDOUT, …)
+ * - `first-byte`, `idle`, `write`: that deadline passed
+ * - `overflow`: more waited to be sent than the connection may hold
+ * - `memory`: the memory limit of all connections is reached
+ * - `protocol`: the codec refused what the peer sent, see the error
+ * - `handler`: the handler threw or rejected, see the error
+ * - `shutdown`: the server is closing
+ */
+export type CloseReason =
+  | "peer-ended"
+  | "closed"
+  | "reset"
+  | "error"
+  | "first-byte"
+  | "idle"
+  | "write"
+  | "overflow"
+  | "memory"
+  | "protocol"
+  | "handler"
+  | "shutdown";
+
+/**
+ * One connection. It belongs to the thread whose handler was given it: no call may come from another thread.
+ * Calls on a connection that has ended do nothing; `open` says whether it has.
+ */
+export interface Connection<Sent = Uint8Array | string, State = unknown> {
+  /** Unique among the connections of its thread, also over time. */
+  readonly id: number;
+  /** Yours: whatever belongs to this connection. */
+  state: State;
+  /** Until close, end or reset is called or the connection fails. */
+  readonly open: boolean;
+  /** Bytes that wait to be sent. */
+  readonly pendingBytes: number;
+  /** The peer; undefined once the connection has ended. */
+  readonly remoteAddress: Address | undefined;
+  readonly localAddress: Address | undefined;
+  /** What the kernel knows of it; undefined where the driver has no descriptors, or it has ended. */
+  readonly tcpInfo: TcpInfo | undefined;
+
+  /**
+   * Queues bytes (a string as UTF-8); they are copied, and leave together with all else that is written in this turn.
+   * False: too much waits, or the connection has ended. At the hard bound the `overflow` policy decides.
+   */
+  write(data: Uint8Array | string): boolean;
+  /**
+   * Queues one message through the codec. As `write`.
+   * @throws RangeError for a message that the codec cannot carry
+   */
+  send(message: Sent): boolean;
+  /** Resolves when no more than the low-water mark waits to be sent; at once when it is so, and when it has ended. */
+  drained(): Promise<void>;
+  /** Ends the sending side after what is queued; the peer can still send. */
+  end(): void;
+  /** Sends what is queued, ends the stream, reads on to the peer's end or a deadline, and closes. */
+  close(): void;
+  /** Closes at once; the peer reads ECONNRESET, what is queued is dropped. */
+  reset(): void;
+  /** No more messages until `resume`. One that is being handled goes on. */
+  pause(): void;
+  resume(): void;
+  /** Sets socket options. @throws SystemError with the errno's name as code */
+  configure(options: SocketOptions): void;
+}
+
+/** What `message` and `opened` may return: a promise delays the connection's next message until it is settled. */
+type Returned = void | Promise<void>;
+
+/**
+ * One table of handlers per server. They run in the thread that owns the connection, one message of a connection at a
+ * time and in order. A handler that throws or rejects costs its connection (reason `handler`), nothing else.
+ */
+export interface Handlers<Message = Buffer, Sent = Uint8Array | string, State = unknown> {
+  /** How bytes become messages; `raw()` when it is left out. */
+  readonly codec?: Codec<Message, Sent>;
+  /**
+   * Messages that lie whole in the receive buffer are given in place: valid during the call only, and one copy
+   * cheaper. With SLUICE_DEBUG_BORROW=1 in the environment they are overwritten after the call.
+   */
+  readonly borrow?: boolean;
+  /** The first value of `connection.state`. */
+  state?(): State;
+  /** A connection was accepted; nothing has been read yet. */
+  opened?(connection: Connection<Sent, State>): Returned;
+  message(connection: Connection<Sent, State>, message: Message): Returned;
+  /**
+   * The peer has ended its side; all its messages have been handled. Without this handler the connection is closed;
+   * with it, it stays half open until `end` or `close`.
+   */
+  ended?(connection: Connection<Sent, State>): Returned;
+  /** The server is about to close: a last word can be said. The connection closes when it has nothing left to do. */
+  draining?(connection: Connection<Sent, State>): void;
+  /** The end, exactly once for each `opened`. `error` tells more for `error`, `protocol` and `handler`. */
+  closed?(connection: Connection<Sent, State>, reason: CloseReason, error: Error | undefined): void;
+}
+
+/** Gives a table of handlers its types where it is written. */
+export function handlers<Message = Buffer, Sent = Uint8Array | string, State = unknown>(
+  table: Handlers<Message, Sent, State>,
+): Handlers<Message, Sent, State> {
+  return table;
+}

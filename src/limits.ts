@@ -1,0 +1,111 @@
+// Every limit, with its unit, default and bounds. On by default; "0 = unlimited" does not exist.
+//
+// An option that is out of bounds is refused with what would be right, never quietly repaired.
+
+export interface Limits {
+  /** Connections at a time, over all threads. At the limit accepting stops and the kernel's backlog queues. */
+  readonly connections: number;
+  /** Connections at a time from one IP address (loopback and Unix sockets are exempt); more are reset. */
+  readonly connectionsPerAddress: number;
+  /** Bytes that wait to be sent, over all connections and threads. At 80 % accepting stops. */
+  readonly outputBytes: number;
+  /** Bytes received and not yet handled, over all connections and threads. */
+  readonly inputBytes: number;
+  /** Bytes that wait on one connection above which `write` returns false and its reading pauses. */
+  readonly highWaterBytes: number;
+  /** Bytes that wait on one connection at which `drained()` resolves and reading goes on. */
+  readonly lowWaterBytes: number;
+  /** Bytes that may wait on one connection at the most: see `overflow`. */
+  readonly connectionOutputBytes: number;
+  /** Bytes of one connection kept while its handler is busy, before reading from the kernel pauses. */
+  readonly connectionInputBytes: number;
+  /** From accept to the first byte, in ms. */
+  readonly firstByteMs: number;
+  /** Without a byte in either direction, in ms. */
+  readonly idleMs: number;
+  /** Without progress of what waits to be sent (64 KiB at a time), in ms. */
+  readonly writeMs: number;
+  /** How long a closing connection reads on for the peer's end, in ms, so that the last answer arrives. */
+  readonly lingerMs: number;
+}
+
+interface Bound {
+  readonly unit: "connections" | "bytes" | "ms";
+  readonly default: number;
+  readonly minimum: number;
+  readonly maximum: number;
+}
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const DAY = 86_400_000;
+
+export const LIMITS: { readonly [Name in keyof Limits]: Bound } = {
+  connections: { unit: "connections", default: 100_000, minimum: 1, maximum: 1_000_000 },
+  connectionsPerAddress: { unit: "connections", default: 1024, minimum: 1, maximum: 1_000_000 },
+  outputBytes: { unit: "bytes", default: 256 * MIB, minimum: MIB, maximum: 16 * KIB * MIB },
+  inputBytes: { unit: "bytes", default: 256 * MIB, minimum: MIB, maximum: 16 * KIB * MIB },
+  highWaterBytes: { unit: "bytes", default: 256 * KIB, minimum: 1, maximum: 1024 * MIB },
+  lowWaterBytes: { unit: "bytes", default: 64 * KIB, minimum: 0, maximum: 1024 * MIB },
+  connectionOutputBytes: { unit: "bytes", default: 8 * MIB, minimum: 1, maximum: 1024 * MIB },
+  connectionInputBytes: { unit: "bytes", default: 64 * KIB, minimum: 1, maximum: 64 * MIB },
+  firstByteMs: { unit: "ms", default: 60_000, minimum: 1, maximum: DAY },
+  idleMs: { unit: "ms", default: 600_000, minimum: 1, maximum: 7 * DAY },
+  writeMs: { unit: "ms", default: 10_000, minimum: 1, maximum: DAY },
+  lingerMs: { unit: "ms", default: 2_000, minimum: 1, maximum: DAY },
+};
+
+/** A mistake in what the caller passed; the message says what would be right. */
+export class OptionError extends Error {
+  override readonly name = "OptionError";
+  readonly code = "ERR_SLUICE_OPTION";
+}
+
+/**
+ * The given limits over the defaults.
+ * @throws OptionError for an unknown name, a value out of bounds, or two that contradict each other
+ */
+export function completeLimits(given: Partial<Limits> = {}): Limits {
+  const complete: { -readonly [Name in keyof Limits]: number } = defaults();
+  for (const [name, value] of Object.entries(given)) {
+    if (!isLimitName(name)) {
+      throw new OptionError(`limits.${name} does not exist; there are ${names().join(", ")}`);
+    }
+    if (value !== undefined) complete[name] = checkedLimit(name, value);
+  }
+  if (given.highWaterBytes !== undefined && given.lowWaterBytes === undefined) {
+    complete.lowWaterBytes = Math.min(complete.lowWaterBytes, Math.floor(complete.highWaterBytes / 2));
+  }
+  assertOrder(complete, "lowWaterBytes", "highWaterBytes");
+  assertOrder(complete, "highWaterBytes", "connectionOutputBytes");
+  assertOrder(complete, "connectionOutputBytes", "outputBytes");
+  return complete;
+}
+
+function checkedLimit(name: keyof Limits, value: number): number {
+  const { minimum, maximum, unit } = LIMITS[name];
+  if (Number.isInteger(value) && value >= minimum && value <= maximum) return value;
+  throw new OptionError(
+    `limits.${name} must be an integer from ${minimum} to ${maximum} (${unit}), not ${String(value)}`,
+  );
+}
+
+function assertOrder(limits: Limits, low: keyof Limits, high: keyof Limits): void {
+  if (limits[low] <= limits[high]) return;
+  throw new OptionError(
+    `limits.${low} (${limits[low]}) must not be above limits.${high} (${limits[high]})`,
+  );
+}
+
+function defaults(): Limits {
+  const entries = Object.entries(LIMITS).map(([name, bound]) => [name, bound.default]);
+  return Object.fromEntries(entries);
+}
+
+function names(): string[] {
+  return Object.keys(LIMITS);
+}
+
+function isLimitName(name: string): name is keyof Limits {
+  return Object.hasOwn(LIMITS, name);
+}

@@ -1,0 +1,122 @@
+// When a reactor accepts, and whom: the limits on connections, and what happens when descriptors or memory run out.
+//
+// Nothing that the kernel has queued is ever thrown away for our want of room: accepting stops, the backlog waits, and
+// accepting goes on when there is room again. After EMFILE and its kin that is tried with a back-off, never in a loop.
+
+import type { Driver, Handle } from "../driver/driver.ts";
+import type { Limits } from "../limits.ts";
+import type { Address } from "../sys/address.ts";
+import { EMFILE, ENFILE, ENOBUFS, ENOMEM } from "../sys/errno.ts";
+import { ACCEPT_ERRORS, REFUSED } from "./counters.ts";
+
+const FIRST_BACKOFF_MS = 5;
+const LONGEST_BACKOFF_MS = 1000;
+const SCARCE = new Set([EMFILE, ENFILE, ENOBUFS, ENOMEM]);
+const NEVER = Number.POSITIVE_INFINITY;
+
+/** Why accepting is stopped; bits. */
+const NO_ROOM = 1;
+const NO_DESCRIPTORS = 2;
+const NO_MEMORY = 4;
+
+export class Acceptor {
+  readonly #driver: Driver;
+  readonly #limits: Limits;
+  readonly #counters: Float64Array;
+  readonly #listeners = new Set<Handle>();
+  readonly #perAddress = new Map<string, number>();
+  #stopped = 0;
+  #backoffMs = 0;
+  /** When accepting is tried again, in ms of the driver's clock. */
+  retryMs = NEVER;
+
+  constructor(driver: Driver, limits: Limits, counters: Float64Array) {
+    this.#driver = driver;
+    this.#limits = limits;
+    this.#counters = counters;
+  }
+
+  add(listener: Handle): void {
+    this.#listeners.add(listener);
+    if (this.#stopped === 0) this.#driver.resume(listener);
+  }
+
+  /** Closes all listeners. */
+  close(): void {
+    for (const listener of this.#listeners) this.#driver.close(listener, false);
+    this.#listeners.clear();
+    this.retryMs = NEVER;
+  }
+
+  /** An accept failed with −errno; the driver has paused the listener. */
+  failed(listener: Handle, errno: number, nowMs: number): void {
+    this.#counters[ACCEPT_ERRORS] = (this.#counters[ACCEPT_ERRORS] as number) + 1;
+    if (!SCARCE.has(-errno)) {
+      // The one connection failed before it was accepted (ECONNABORTED and the like): the next one may not.
+      if (this.#stopped === 0) this.#driver.resume(listener);
+      return;
+    }
+    this.#backoffMs = Math.min(Math.max(this.#backoffMs * 2, FIRST_BACKOFF_MS), LONGEST_BACKOFF_MS);
+    this.retryMs = nowMs + this.#backoffMs;
+    this.#stop(NO_DESCRIPTORS);
+  }
+
+  /** Takes a new connection into account; false: it is one too many from its address. */
+  admit(handle: Handle, connections: number): string | undefined | false {
+    this.#backoffMs = 0;
+    if (connections >= this.#limits.connections) this.#stop(NO_ROOM);
+    const address = countableAddress(this.#driver.remoteAddress(handle));
+    if (address === undefined) return undefined;
+    const count = this.#perAddress.get(address) ?? 0;
+    if (count >= this.#limits.connectionsPerAddress) {
+      this.#counters[REFUSED] = (this.#counters[REFUSED] as number) + 1;
+      return false;
+    }
+    this.#perAddress.set(address, count + 1);
+    return address;
+  }
+
+  /** A connection is gone. */
+  dismissed(address: string | undefined, connections: number): void {
+    if (connections < this.#limits.connections) this.#go(NO_ROOM);
+    if (address === undefined) return;
+    const count = (this.#perAddress.get(address) ?? 1) - 1;
+    if (count === 0) this.#perAddress.delete(address);
+    else this.#perAddress.set(address, count);
+  }
+
+  /** The back-off is over: try again. */
+  retry(nowMs: number): void {
+    if (nowMs < this.retryMs) return;
+    this.retryMs = NEVER;
+    this.#go(NO_DESCRIPTORS);
+  }
+
+  /** Whether memory is too scarce for more connections. */
+  setMemoryScarce(scarce: boolean): void {
+    if (scarce) this.#stop(NO_MEMORY);
+    else this.#go(NO_MEMORY);
+  }
+
+  #stop(reason: number): void {
+    if (this.#stopped === 0) {
+      for (const listener of this.#listeners) this.#driver.pause(listener);
+    }
+    this.#stopped |= reason;
+  }
+
+  #go(reason: number): void {
+    if ((this.#stopped & reason) === 0) return;
+    this.#stopped &= ~reason;
+    if (this.#stopped !== 0) return;
+    for (const listener of this.#listeners) this.#driver.resume(listener);
+  }
+}
+
+/** Loopback and Unix peers are this machine's own: they are not counted. */
+function countableAddress(address: Address | number): string | undefined {
+  if (typeof address === "number" || address.family === "unix") return undefined;
+  const { host } = address;
+  const loopback = host.startsWith("127.") || host === "::1" || host.startsWith("::ffff:127.");
+  return loopback ? undefined : host;
+}

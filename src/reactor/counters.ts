@@ -1,0 +1,58 @@
+// The counters of one reactor: one writer, any readers. Each reactor has its own cache lines of shared memory, so that
+// counting costs an increment and reading them from another thread costs the reactor nothing.
+
+/** Order is the layout. All only grow, but for `connections`, `outputBytes` and `inputBytes`. */
+export const COUNTERS = [
+  "connections",
+  "accepted",
+  "refused",
+  "acceptErrors",
+  "closed",
+  "messages",
+  "bytesReceived",
+  "bytesSent",
+  "turns",
+  "bufferStarvation",
+  "handlerErrors",
+  "outputBytes",
+  "inputBytes",
+] as const;
+
+export type CounterName = (typeof COUNTERS)[number];
+export type Counters = { readonly [Name in CounterName]: number };
+
+export const CONNECTIONS = 0;
+export const ACCEPTED = 1;
+export const REFUSED = 2;
+export const ACCEPT_ERRORS = 3;
+export const CLOSED = 4;
+export const MESSAGES = 5;
+export const BYTES_RECEIVED = 6;
+export const BYTES_SENT = 7;
+export const TURNS = 8;
+export const BUFFER_STARVATION = 9;
+export const HANDLER_ERRORS = 10;
+export const OUTPUT_BYTES = 11;
+export const INPUT_BYTES = 12;
+
+/** Doubles of one reactor: two cache lines of 64 bytes, shared with nobody. */
+export const COUNTER_STRIDE = 16;
+
+/** Room for the counters of `reactors` reactors, to be shared between threads. */
+export function makeCounters(reactors: number): Float64Array<SharedArrayBuffer> {
+  return new Float64Array(new SharedArrayBuffer(reactors * COUNTER_STRIDE * 8));
+}
+
+/** The part of one reactor. */
+export function countersOf(all: Float64Array, reactor: number): Float64Array {
+  return all.subarray(reactor * COUNTER_STRIDE, (reactor + 1) * COUNTER_STRIDE);
+}
+
+/** A copy with names. */
+export function readCounters(counters: Float64Array): Counters {
+  const named: Partial<Record<CounterName, number>> = {};
+  COUNTERS.forEach((name, index) => {
+    named[name] = counters[index] ?? 0;
+  });
+  return named as Counters;
+}

@@ -1,0 +1,210 @@
+// From bytes to messages to the handler, for one reactor: in order, one at a time, and only as fast as the handler.
+//
+// The fast path: bytes lie in the driver's buffer, the codec takes message after message out of them, the handler returns
+// at once. As soon as the connection is stopped (a promise is pending, it was paused, too much waits to be sent), what is
+// left is copied into the connection's own unread input; reading from the kernel pauses only when that grows, so
+// a quick async handler costs the driver nothing.
+
+import type { Input } from "../codec/codec.ts";
+import type { Handlers } from "../handlers.ts";
+import type { Limits } from "../limits.ts";
+import type { Driver } from "../driver/driver.ts";
+import type { Closing } from "./closing.ts";
+import {
+  BUSY,
+  CLOSING,
+  CONTINUING,
+  DRAINING,
+  DRIVER_PAUSED,
+  END_HANDLED,
+  GONE,
+  HELD,
+  PAUSED,
+  PEER_ENDED,
+  type ReactorConnection,
+  STOPPED,
+} from "./connection.ts";
+import { INPUT_BYTES, MESSAGES } from "./counters.ts";
+import { DecodeError } from "../codec/codec.ts";
+import { UnreadInput } from "./unread-input.ts";
+
+/** What is overwritten after the call when borrowed bytes are debugged. */
+const POISON = 0xdb;
+
+export class Incoming<Message, Sent, State> {
+  readonly #driver: Driver;
+  readonly #handlers: Handlers<Message, Sent, State>;
+  readonly #limits: Limits;
+  readonly #counters: Float64Array;
+  readonly #closing: Closing<Message, Sent, State>;
+  readonly #input: { bytes: Buffer; offset: number; end: number; readonly borrow: boolean };
+  readonly #poison: boolean;
+  #continuing: ReactorConnection<Message, Sent, State>[] = [];
+
+  constructor(
+    driver: Driver,
+    handlers: Handlers<Message, Sent, State>,
+    limits: Limits,
+    counters: Float64Array,
+    closing: Closing<Message, Sent, State>,
+    poison: boolean,
+  ) {
+    this.#driver = driver;
+    this.#handlers = handlers;
+    this.#limits = limits;
+    this.#counters = counters;
+    this.#closing = closing;
+    this.#poison = poison;
+    const borrow = handlers.borrow === true;
+    this.#input = { bytes: driver.input, offset: 0, end: 0, borrow };
+  }
+
+  /** Bytes `[start, end)` of the driver's input are this connection's. */
+  received(connection: ReactorConnection<Message, Sent, State>, start: number, end: number): void {
+    if ((connection.flags & CLOSING) !== 0) return;
+    if ((connection.flags & STOPPED) !== 0 || connection.unread !== undefined) {
+      return this.#keep(connection, start, end);
+    }
+    const input = this.#input;
+    input.offset = start;
+    input.end = end;
+    this.#handle(connection, input);
+    const rest = input.offset;
+    if (rest < end && (connection.flags & CLOSING) === 0) this.#keep(connection, rest, end);
+    if (this.#poison) this.#driver.input.fill(POISON, start, end);
+  }
+
+  /** The peer's stream has ended: handled at once, or after what is still unread. */
+  peerEnded(connection: ReactorConnection<Message, Sent, State>): void {
+    connection.flags |= PEER_ENDED;
+    if ((connection.flags & CLOSING) !== 0) return this.#closing.peerEnded(connection);
+    if ((connection.flags & STOPPED) === 0 && connection.unread === undefined) {
+      this.#handleEnd(connection);
+    }
+  }
+
+  /** A reason to be stopped is gone: the connection goes on before the next turn waits. */
+  goOn(connection: ReactorConnection<Message, Sent, State>): void {
+    if ((connection.flags & (STOPPED | CONTINUING | GONE)) !== 0) return;
+    const nothing = connection.unread === undefined;
+    if (nothing && (connection.flags & (DRIVER_PAUSED | PEER_ENDED | DRAINING)) === 0) return;
+    connection.flags |= CONTINUING;
+    this.#continuing.push(connection);
+    this.#driver.wake();
+  }
+
+  /** Connections that can go on do so. True when there were any. */
+  runContinuing(): boolean {
+    const list = this.#continuing;
+    if (list.length === 0) return false;
+    this.#continuing = [];
+    for (const connection of list) {
+      connection.flags &= ~CONTINUING;
+      if ((connection.flags & (CLOSING | GONE | STOPPED)) === 0) this.#continue(connection);
+    }
+    return true;
+  }
+
+  /** Runs a handler on behalf of a connection; a promise makes it busy. */
+  run(connection: ReactorConnection<Message, Sent, State>, returned: void | Promise<void>): void {
+    if (returned === undefined || returned === null) return;
+    if (typeof returned.then !== "function") return;
+    connection.flags |= BUSY;
+    returned.then(
+      () => this.#settled(connection),
+      (error: unknown) => {
+        this.#closing.handlerFailed(connection, error);
+        this.#settled(connection);
+      },
+    );
+  }
+
+  #handle(connection: ReactorConnection<Message, Sent, State>, input: Input): void {
+    const { decoder } = connection;
+    try {
+      for (;;) {
+        const message = decoder.next(input);
+        if (message === undefined) break;
+        this.#counters[MESSAGES] = (this.#counters[MESSAGES] as number) + 1;
+        const returned = this.#handlers.message(connection, message);
+        if (returned !== undefined) this.run(connection, returned);
+        if ((connection.flags & (STOPPED | CLOSING)) !== 0) break;
+      }
+    } catch (error) {
+      if (error instanceof DecodeError) this.#closing.close(connection, "protocol", error);
+      else this.#closing.handlerFailed(connection, error);
+    }
+    if (decoder.pending !== connection.keptBytes) this.#countKept(connection, decoder.pending);
+  }
+
+  #keep(connection: ReactorConnection<Message, Sent, State>, start: number, end: number): void {
+    connection.unread ??= new UnreadInput(this.#input.borrow);
+    connection.unread.append(this.#driver.input, start, end);
+    this.#countInput(connection, end - start);
+    const full = connection.unread.length >= this.#limits.connectionInputBytes;
+    if (!full && (connection.flags & (PAUSED | HELD)) === 0) return;
+    if ((connection.flags & (DRIVER_PAUSED | GONE)) !== 0) return;
+    connection.flags |= DRIVER_PAUSED;
+    this.#driver.pause(connection.handle);
+  }
+
+  #continue(connection: ReactorConnection<Message, Sent, State>): void {
+    const { unread } = connection;
+    if (unread !== undefined) {
+      const before = unread.length;
+      this.#handle(connection, unread);
+      this.#countInput(connection, unread.length - before);
+      if (unread.length === 0) connection.unread = undefined;
+    }
+    if ((connection.flags & (STOPPED | CLOSING)) !== 0 || connection.unread !== undefined) return;
+    if ((connection.flags & PEER_ENDED) !== 0) return this.#handleEnd(connection);
+    if ((connection.flags & DRAINING) !== 0) return this.#closing.close(connection, "shutdown");
+    if ((connection.flags & DRIVER_PAUSED) === 0) return;
+    connection.flags &= ~DRIVER_PAUSED;
+    this.#driver.resume(connection.handle);
+  }
+
+  #handleEnd(connection: ReactorConnection<Message, Sent, State>): void {
+    if ((connection.flags & END_HANDLED) !== 0) return this.#closing.endIfBothEnded(connection);
+    connection.flags |= END_HANDLED;
+    if (connection.decoder.pending > 0) {
+      const error = new DecodeError("EBADMSG", "the stream ended inside a message");
+      return this.#closing.close(connection, "protocol", error);
+    }
+    if (this.#handlers.ended === undefined) return this.#closing.peerEnded(connection);
+    try {
+      this.run(connection, this.#handlers.ended(connection));
+    } catch (error) {
+      this.#closing.handlerFailed(connection, error);
+    }
+    this.#closing.endIfBothEnded(connection);
+  }
+
+  #settled(connection: ReactorConnection<Message, Sent, State>): void {
+    connection.flags &= ~BUSY;
+    this.goOn(connection);
+  }
+
+  /** What the connection's decoder and unread input hold counts against the memory of all. */
+  #countInput(connection: ReactorConnection<Message, Sent, State>, change: number): void {
+    const total = (this.#counters[INPUT_BYTES] as number) + change;
+    this.#counters[INPUT_BYTES] = total;
+    if (change > 0 && total > this.#limits.inputBytes) {
+      this.#closing.terminate(connection, "memory", undefined, true);
+    }
+  }
+
+  #countKept(connection: ReactorConnection<Message, Sent, State>, kept: number): void {
+    const change = kept - connection.keptBytes;
+    connection.keptBytes = kept;
+    this.#countInput(connection, change);
+  }
+
+  /** A connection that has ended gives back what it held. */
+  release(connection: ReactorConnection<Message, Sent, State>): void {
+    const held = connection.keptBytes + (connection.unread?.length ?? 0);
+    connection.keptBytes = 0;
+    connection.unread = undefined;
+    this.#countInput(connection, -held);
+  }
+}

@@ -1,0 +1,448 @@
+// One thread's world: its connections, and the turn that moves them.
+//
+// The path of a message: the driver delivers `received` → the connection's slot → incoming.ts takes messages out of the
+// bytes and calls the handler → the handler writes into the send queue → at the end of the turn everything written is
+// handed to the driver → `sent` frees it. Nothing above the driver knows what the driver is.
+//
+// A turn: the driver's events (in which handlers run); then, by the thread's loop, promises; then `afterTurn`: who can
+// go on with unread input does, deadlines fire, everything written is flushed.
+
+import { Buffer } from "node:buffer";
+import { raw } from "../codec/raw.ts";
+import type { Codec, Output } from "../codec/codec.ts";
+import type { Driver, DriverEvents, Handle, ListenTarget } from "../driver/driver.ts";
+import { slotOf } from "../driver/handle.ts";
+import type { CloseReason, Handlers } from "../handlers.ts";
+import type { Limits } from "../limits.ts";
+import { SystemError } from "../sys/errno.ts";
+import { Acceptor } from "./acceptor.ts";
+import { Closing } from "./closing.ts";
+import {
+  BUSY,
+  CLOSING,
+  DRAINING,
+  GONE,
+  HAS_SPOKEN,
+  HELD,
+  LINGERING,
+  OUTPUT_ENDING,
+  ReactorConnection,
+  SENDING,
+} from "./connection.ts";
+import {
+  ACCEPTED,
+  BUFFER_STARVATION,
+  BYTES_RECEIVED,
+  BYTES_SENT,
+  CLOSED,
+  CONNECTIONS,
+  OUTPUT_BYTES,
+  TURNS,
+} from "./counters.ts";
+import { Deadlines } from "./deadlines.ts";
+import { Incoming } from "./incoming.ts";
+import { SendQueue } from "./send-queue.ts";
+
+/** What happens to a write above the hard bound: the connection is reset, or the write is discarded (false). */
+export type OverflowPolicy = "close" | "discard";
+
+export interface ReactorOptions<Message, Sent, State> {
+  readonly handlers: Handlers<Message, Sent, State>;
+  /** This reactor's share of the server's limits. */
+  readonly limits: Limits;
+  readonly overflow: OverflowPolicy;
+  readonly slots: number;
+  /** COUNTER_STRIDE doubles that only this reactor writes. */
+  readonly counters: Float64Array;
+  /** Told of everything a handler throws. */
+  readonly report: (error: unknown) => void;
+  /** Overwrite borrowed bytes after the handler's call. */
+  readonly poison: boolean;
+  /** Makes the driver; the reactor is its sink. */
+  readonly makeDriver: (events: DriverEvents) => Driver;
+}
+
+const TICK_MS = 100;
+/** Share of the output memory above which no more connections are accepted. */
+const SCARCE = 0.8;
+/** Parts of the write deadline at which sends are looked at. */
+const SWEEPS_PER_DEADLINE = 4;
+const NEVER = Number.POSITIVE_INFINITY;
+
+export class Reactor<Message, Sent, State> implements DriverEvents {
+  readonly driver: Driver;
+  readonly limits: Limits;
+  readonly closing: Closing<Message, Sent, State>;
+  readonly incoming: Incoming<Message, Sent, State>;
+  readonly #handlers: Handlers<Message, Sent, State>;
+  readonly #codec: Codec<Message, Sent>;
+  readonly #overflow: OverflowPolicy;
+  readonly #counters: Float64Array;
+  readonly #report: (error: unknown) => void;
+  readonly #acceptor: Acceptor;
+  readonly #deadlines: Deadlines;
+  readonly #sends: SendQueue;
+  readonly #connections: (ReactorConnection<Message, Sent, State> | undefined)[];
+  readonly #listening = new Map<Handle, { resolve: () => void; reject: (error: Error) => void }>();
+  readonly #output: ConnectionOutput;
+  #count = 0;
+  #nextId = 1;
+  /** The time of this turn, or −1 before it was asked for. */
+  #nowMs = -1;
+  #sweepMs = NEVER;
+  #draining = false;
+  #emptied: (() => void) | undefined;
+
+  constructor(options: ReactorOptions<Message, Sent, State>) {
+    this.#handlers = options.handlers;
+    // Without a codec a message is a Buffer: that is what the types' defaults say.
+    this.#codec = options.handlers.codec ?? (raw() as unknown as Codec<Message, Sent>);
+    this.limits = options.limits;
+    this.#overflow = options.overflow;
+    this.#counters = options.counters;
+    this.#report = options.report;
+    this.#connections = new Array(options.slots);
+    this.driver = options.makeDriver(this);
+    this.#deadlines = new Deadlines(options.slots, TICK_MS, this.driver.now());
+    this.#sends = new SendQueue(this.driver);
+    this.#output = new ConnectionOutput(this.#sends);
+    const { driver, limits } = this;
+    const { counters, report } = options;
+    this.closing = new Closing(driver, limits, this.#deadlines, counters, report);
+    this.incoming = new Incoming(
+      driver,
+      options.handlers,
+      limits,
+      counters,
+      this.closing,
+      options.poison,
+    );
+    this.#acceptor = new Acceptor(driver, limits, counters);
+  }
+
+  /** Connections of this reactor. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Resolves with the listener once it accepts. @throws SystemError (EADDRINUSE, EACCES, …) */
+  async listen(target: ListenTarget): Promise<Handle> {
+    const listener = this.driver.listen(target);
+    if (listener < 0) throw new SystemError("listen", listener);
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#listening.set(listener, { resolve, reject });
+    await promise;
+    this.#acceptor.add(listener);
+    return listener;
+  }
+
+  /**
+   * No more connections, and each one closes as soon as what it has received is handled and answered. Resolves when
+   * none is left; `closeAll` hastens that.
+   */
+  drain(): Promise<void> {
+    this.#acceptor.close();
+    this.#draining = true;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#emptied = resolve;
+    for (const connection of this.#connections) {
+      if (connection !== undefined) this.#drainOne(connection);
+    }
+    if (this.#count === 0) resolve();
+    this.driver.wake();
+    return promise;
+  }
+
+  /** Ends every connection now. */
+  closeAll(): void {
+    for (const connection of this.#connections) {
+      if (connection !== undefined) this.closing.terminate(connection, "shutdown", undefined, false);
+    }
+    this.driver.wake();
+  }
+
+  // The turn.
+
+  /** One turn of the driver; waits no longer than `timeoutMs` (−1: no limit) or the next deadline. */
+  turn(timeoutMs: number): number {
+    const wait = this.#waitFor(timeoutMs);
+    this.#nowMs = -1;
+    this.#counters[TURNS] = (this.#counters[TURNS] as number) + 1;
+    return this.driver.turn(wait);
+  }
+
+  /**
+   * What a turn left to do. True when handlers have run, so that promises must be looked after and this called again.
+   */
+  afterTurn(): boolean {
+    const now = this.nowMs();
+    let ran = this.incoming.runContinuing();
+    if (now >= this.#deadlines.nextMs) {
+      this.#deadlines.expire(now, (slot) => this.#expired(slot, now));
+      ran = true;
+    }
+    if (now >= this.#acceptor.retryMs) this.#acceptor.retry(now);
+    if (now >= this.#sweepMs) this.#sweep(now);
+    if (this.#sends.hasWork) this.#flush(now);
+    return ran;
+  }
+
+  /** How long until a deadline wants a turn, in ms; Infinity when none is set. */
+  untilNextMs(): number {
+    const next = Math.min(this.#deadlines.nextMs, this.#acceptor.retryMs, this.#sweepMs);
+    return next === NEVER ? NEVER : Math.max(0, Math.ceil(next - this.driver.now()));
+  }
+
+  /** The time of this turn in whole ms: read once, however many events there are. */
+  nowMs(): number {
+    if (this.#nowMs < 0) this.#nowMs = Math.floor(this.driver.now());
+    return this.#nowMs;
+  }
+
+  // What connections ask for.
+
+  write(connection: ReactorConnection<Message, Sent, State>, data: Uint8Array | string): boolean {
+    if ((connection.flags & (OUTPUT_ENDING | GONE)) !== 0) return false;
+    const length = typeof data === "string" ? Buffer.byteLength(data) : data.length;
+    if (connection.pendingBytes + length > this.limits.connectionOutputBytes) {
+      return this.#overflowed(connection);
+    }
+    const appended =
+      typeof data === "string"
+        ? this.#sends.appendText(connection, data)
+        : this.#sends.append(connection, data);
+    return appended ? this.#belowHighWater(connection) : this.#outOfMemory(connection);
+  }
+
+  sendMessage(connection: ReactorConnection<Message, Sent, State>, message: Sent): boolean {
+    if ((connection.flags & (OUTPUT_ENDING | GONE)) !== 0) return false;
+    if (connection.pendingBytes >= this.limits.connectionOutputBytes) {
+      return this.#overflowed(connection);
+    }
+    this.#output.begin(connection);
+    this.#codec.encode(message, this.#output);
+    return this.#output.full ? this.#outOfMemory(connection) : this.#belowHighWater(connection);
+  }
+
+  // Events of the driver.
+
+  listening(listener: Handle, result: number): void {
+    const waiting = this.#listening.get(listener);
+    this.#listening.delete(listener);
+    if (result < 0) waiting?.reject(new SystemError("listen", result));
+    else waiting?.resolve();
+  }
+
+  accepted(listener: Handle, result: Handle | number): void {
+    if (result < 0) return this.#acceptor.failed(listener, result, this.nowMs());
+    const address = this.#acceptor.admit(result, this.#count + 1);
+    if (address === false || this.#draining) {
+      this.driver.close(result, true);
+      return;
+    }
+    const connection = this.#open(result);
+    connection.countedAddress = address;
+    try {
+      if (this.#handlers.opened !== undefined) {
+        this.incoming.run(connection, this.#handlers.opened(connection));
+      }
+    } catch (error) {
+      this.closing.handlerFailed(connection, error);
+    }
+    this.driver.resume(result);
+  }
+
+  connected(): void {
+    throw new Error("a server's reactor does not connect");
+  }
+
+  received(handle: Handle, result: number, offset: number): void {
+    const connection = this.#connections[slotOf(handle)];
+    if (connection === undefined) return;
+    if (result <= 0) {
+      if (result === 0) this.incoming.peerEnded(connection);
+      else this.#failed(connection, "recv", result);
+      return;
+    }
+    this.#counters[BYTES_RECEIVED] = (this.#counters[BYTES_RECEIVED] as number) + result;
+    connection.activeMs = this.nowMs();
+    connection.flags |= HAS_SPOKEN;
+    this.incoming.received(connection, offset, offset + result);
+  }
+
+  sent(handle: Handle, result: number): void {
+    const connection = this.#connections[slotOf(handle)];
+    if (connection === undefined) return;
+    if (result > 0) this.#counters[BYTES_SENT] = (this.#counters[BYTES_SENT] as number) + result;
+    this.#sends.sent(connection, result >= 0, this.nowMs());
+    if (result < 0) return this.#failed(connection, "send", result);
+    if (connection.pendingBytes <= this.limits.lowWaterBytes) this.#drained(connection);
+    if (connection.pendingBytes === 0) this.closing.flushed(connection);
+  }
+
+  closed(handle: Handle): void {
+    const slot = slotOf(handle);
+    const connection = this.#connections[slot];
+    if (connection === undefined || connection.handle !== handle) return;
+    this.#connections[slot] = undefined;
+    this.#count--;
+    this.#counters[CONNECTIONS] = this.#count;
+    this.#counters[CLOSED] = (this.#counters[CLOSED] as number) + 1;
+    this.#deadlines.clear(slot);
+    this.#sends.drop(connection);
+    this.incoming.release(connection);
+    this.#acceptor.dismissed(connection.countedAddress, this.#count);
+    this.#tellWaiting(connection);
+    this.#tellClosed(connection, connection.reason ?? "closed");
+    if (this.#count === 0) this.#emptied?.();
+  }
+
+  detached(): void {
+    throw new Error("nothing was detached");
+  }
+
+  #open(handle: Handle): ReactorConnection<Message, Sent, State> {
+    const now = this.nowMs();
+    // `state` without a maker is undefined, which is what State is then.
+    const state = this.#handlers.state?.() as State;
+    const decoder = this.#codec.decoder();
+    const connection = new ReactorConnection(this, handle, this.#nextId++, decoder, state, now);
+    const slot = slotOf(handle);
+    this.#connections[slot] = connection;
+    this.#count++;
+    this.#counters[CONNECTIONS] = this.#count;
+    this.#counters[ACCEPTED] = (this.#counters[ACCEPTED] as number) + 1;
+    this.#deadlines.set(slot, now + Math.min(this.limits.firstByteMs, this.limits.idleMs));
+    return connection;
+  }
+
+  #failed(connection: ReactorConnection<Message, Sent, State>, call: string, errno: number): void {
+    this.closing.terminate(connection, "error", new SystemError(call, errno), false);
+  }
+
+  #waitFor(timeoutMs: number): number {
+    if (timeoutMs === 0) return 0;
+    const untilNext = this.untilNextMs();
+    if (untilNext === NEVER) return timeoutMs;
+    return timeoutMs < 0 ? untilNext : Math.min(timeoutMs, untilNext);
+  }
+
+  #flush(now: number): void {
+    this.#sends.flush(now);
+    const { arena } = this.#sends;
+    this.#counters[OUTPUT_BYTES] = arena.inUse;
+    this.#counters[BUFFER_STARVATION] = this.driver.counters.bufferStarvation;
+    this.#acceptor.setMemoryScarce(arena.inUse > arena.capacity * SCARCE);
+    if (this.#sweepMs === NEVER) this.#sweepMs = now + this.limits.writeMs / SWEEPS_PER_DEADLINE;
+  }
+
+  #expired(slot: number, now: number): void {
+    const connection = this.#connections[slot];
+    if (connection === undefined || (connection.flags & GONE) !== 0) return;
+    if ((connection.flags & LINGERING) !== 0) {
+      return this.closing.terminate(connection, connection.reason ?? "closed", undefined, false);
+    }
+    const { firstByteMs, idleMs } = this.limits;
+    const silent = (connection.flags & HAS_SPOKEN) === 0;
+    const active = Math.max(connection.activeMs, connection.sentMs);
+    const due = Math.min(active + idleMs, silent ? connection.activeMs + firstByteMs : NEVER);
+    if (now < due) return this.#deadlines.set(slot, due);
+    if ((connection.flags & BUSY) !== 0) return this.#deadlines.set(slot, now + idleMs);
+    this.#deadlines.set(slot, now + this.limits.lingerMs);
+    this.closing.close(connection, silent && due < active + idleMs ? "first-byte" : "idle");
+  }
+
+  /** Sends that make no progress: looked at some times per deadline, only while there are any. */
+  #sweep(now: number): void {
+    const { writeMs } = this.limits;
+    this.#sweepMs = this.#sends.sending === 0 ? NEVER : now + writeMs / SWEEPS_PER_DEADLINE;
+    if (this.#sends.sending === 0) return;
+    for (const connection of this.#connections) {
+      if (connection === undefined || (connection.flags & SENDING) === 0) continue;
+      if (now - connection.sentMs >= writeMs) {
+        this.closing.terminate(connection, "write", undefined, true);
+      }
+    }
+  }
+
+  #belowHighWater(connection: ReactorConnection<Message, Sent, State>): boolean {
+    if (connection.pendingBytes <= this.limits.highWaterBytes) return true;
+    connection.flags |= HELD;
+    return false;
+  }
+
+  #drained(connection: ReactorConnection<Message, Sent, State>): void {
+    if ((connection.flags & HELD) !== 0) {
+      connection.flags &= ~HELD;
+      this.incoming.goOn(connection);
+    }
+    if (connection.waiting !== undefined) this.#tellWaiting(connection);
+  }
+
+  #tellWaiting(connection: ReactorConnection<Message, Sent, State>): void {
+    const { waiting } = connection;
+    if (waiting === undefined) return;
+    connection.waiting = undefined;
+    for (const resolve of waiting) resolve();
+    this.driver.wake();
+  }
+
+  #overflowed(connection: ReactorConnection<Message, Sent, State>): boolean {
+    if (this.#overflow === "close") this.closing.terminate(connection, "overflow", undefined, true);
+    return false;
+  }
+
+  #outOfMemory(connection: ReactorConnection<Message, Sent, State>): boolean {
+    this.closing.terminate(connection, "memory", undefined, true);
+    return false;
+  }
+
+  #drainOne(connection: ReactorConnection<Message, Sent, State>): void {
+    connection.flags |= DRAINING;
+    try {
+      this.#handlers.draining?.(connection);
+    } catch (error) {
+      this.closing.handlerFailed(connection, error);
+    }
+    const busy = (connection.flags & BUSY) !== 0 || connection.unread !== undefined;
+    if (!busy && (connection.flags & CLOSING) === 0) this.closing.close(connection, "shutdown");
+  }
+
+  #tellClosed(connection: ReactorConnection<Message, Sent, State>, reason: CloseReason): void {
+    try {
+      this.#handlers.closed?.(connection, reason, connection.error);
+    } catch (error) {
+      this.#report(error);
+    }
+  }
+}
+
+/** A codec's way into a connection's send queue. */
+class ConnectionOutput implements Output {
+  /** The arena had no room: what was written is incomplete. */
+  full = false;
+  readonly #sends: SendQueue;
+  #connection: ReactorConnection<unknown, unknown, unknown> | undefined;
+
+  constructor(sends: SendQueue) {
+    this.#sends = sends;
+  }
+
+  begin(connection: ReactorConnection<unknown, unknown, unknown>): void {
+    this.#connection = connection;
+    this.full = false;
+  }
+
+  bytes(data: Uint8Array): void {
+    if (this.#connection !== undefined) this.full ||= !this.#sends.append(this.#connection, data);
+  }
+
+  text(data: string): void {
+    if (this.#connection !== undefined) this.full ||= !this.#sends.appendText(this.#connection, data);
+  }
+
+  uint(value: number, byteLength: 1 | 2 | 3 | 4, littleEndian: boolean): void {
+    if (this.#connection === undefined) return;
+    this.full ||= !this.#sends.appendUint(this.#connection, value, byteLength, littleEndian);
+  }
+}

@@ -1,0 +1,163 @@
+// Who owns the thread: a reactor that waits in the kernel and Node's own event loop take turns in one thread, so that
+// timers, promises, fetch, message ports and process.exit work as in any Node program.
+//
+// How (each step was measured, see docs/decisions/0003-who-owns-the-thread.md):
+// 1. The loop is entered from a message that the thread posts to itself. In an immediate, libuv would report
+//    work for ever (its idle handle is active there); in a message callback it does not.
+// 2. Before each wait libuv is asked how long it could sleep. Never: the reactor waits as long as it likes; its wait also
+//    ends when libuv's own descriptor becomes readable. Now: one turn without waiting, then libuv gets the thread.
+// 3. After each turn promises and nextTicks run (`_tickCallback`), since no Node frame is left in between that would.
+// 4. To leave, an immediate posts the next message: posted directly it would be delivered before libuv polls.
+// Invariant: while the loop is not running, one message or immediate that re-enters it is on its way.
+
+import {
+  eventLoopDescriptor,
+  eventLoopTimeout,
+  updateEventLoopTime,
+} from "../sys/event-loop-calls.ts";
+
+/** What the loops need of a reactor. */
+export interface Turning {
+  /** A turn of the driver that waits at most `timeoutMs`; how many events it delivered. */
+  turn(timeoutMs: number): number;
+  /** See Reactor.afterTurn. */
+  afterTurn(): boolean;
+  readonly driver: {
+    readonly capabilities: { readonly waits: boolean };
+    readonly watchedReady: boolean;
+    wanted: (() => void) | undefined;
+    watch(descriptor: number): void;
+    wake(): void;
+  };
+  /** How long until the next deadline, in ms; Infinity when there is none. */
+  untilNextMs(): number;
+}
+
+/** Keeps a reactor turning in this thread until it is stopped. */
+export interface ThreadLoop {
+  /** The reactor turns no more after the present turn; the thread may then end. */
+  stop(): void;
+}
+
+/** After so many turns libuv gets the thread even if it reports nothing to do. */
+const TURNS_PER_VISIT = 256;
+/** Rounds of promises and what they let go on, after one turn. */
+const ROUNDS_PER_TURN = 16;
+
+/** Starts the loop that fits the reactor's driver. */
+export function startLoop(reactor: Turning): ThreadLoop {
+  return reactor.driver.capabilities.waits ? new WaitingLoop(reactor) : new HostedLoop(reactor);
+}
+
+/** For drivers that wait in the kernel. */
+class WaitingLoop implements ThreadLoop {
+  readonly #reactor: Turning;
+  readonly #channel = new MessageChannel();
+  readonly #runTicks = tickRunner();
+  #stopped = false;
+
+  constructor(reactor: Turning) {
+    this.#reactor = reactor;
+    reactor.driver.watch(eventLoopDescriptor());
+    this.#channel.port1.onmessage = () => this.#visit();
+    this.#enterLater();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#reactor.driver.wake();
+    this.#channel.port1.close();
+  }
+
+  #enterLater(): void {
+    setImmediate(() => this.#channel.port2.postMessage(0));
+  }
+
+  #visit(): void {
+    if (this.#stopped) return;
+    try {
+      this.#turnUntilOthersWantTheThread();
+    } finally {
+      // Also when a promise's rejection is thrown through here: the server goes on.
+      if (!this.#stopped) this.#enterLater();
+    }
+  }
+
+  #turnUntilOthersWantTheThread(): void {
+    const reactor = this.#reactor;
+    const { driver } = reactor;
+    // What ran since the last visit (a timer, a message) may have written.
+    if (reactor.afterTurn()) this.#settle();
+    for (let turns = 0; turns < TURNS_PER_VISIT; turns++) {
+      updateEventLoopTime();
+      const others = eventLoopTimeout();
+      reactor.turn(others);
+      this.#settle();
+      if (others === 0 || driver.watchedReady || this.#stopped) return;
+      if (this.#runTicks === undefined) return;
+    }
+  }
+
+  /** Promises run, and what they let go on, until both are quiet. */
+  #settle(): void {
+    for (let round = 0; round < ROUNDS_PER_TURN; round++) {
+      if (this.#runTicks !== undefined) this.#runTicks();
+      if (!this.#reactor.afterTurn()) return;
+    }
+    this.#reactor.driver.wake();
+  }
+}
+
+/** For drivers whose events come from Node's own event loop. */
+class HostedLoop implements ThreadLoop {
+  readonly #reactor: Turning;
+  #turnAsked = false;
+  #turning = false;
+  #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  constructor(reactor: Turning) {
+    this.#reactor = reactor;
+    reactor.driver.wanted = () => this.#ask();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  /** A turn before this phase of the event loop goes on, or right after the present one. */
+  #ask(): void {
+    if (this.#turnAsked) return;
+    this.#turnAsked = true;
+    if (!this.#turning) process.nextTick(() => this.#run());
+  }
+
+  #run(): void {
+    if (this.#stopped) return;
+    this.#turnAsked = false;
+    this.#turning = true;
+    try {
+      this.#reactor.turn(0);
+      this.#reactor.afterTurn();
+    } finally {
+      this.#turning = false;
+    }
+    if (this.#turnAsked) setImmediate(() => this.#run());
+    else this.#sleep();
+  }
+
+  #sleep(): void {
+    clearTimeout(this.#timer);
+    const wait = this.#reactor.untilNextMs();
+    if (wait === Number.POSITIVE_INFINITY) return;
+    this.#timer = setTimeout(() => this.#run(), Math.ceil(wait));
+    this.#timer.unref();
+  }
+}
+
+/** Node's own way to run nextTicks and promise jobs between callbacks; missing, the loop would leave after each turn. */
+function tickRunner(): (() => void) | undefined {
+  const candidate: unknown = Reflect.get(process, "_tickCallback");
+  return typeof candidate === "function" ? () => Reflect.apply(candidate, process, []) : undefined;
+}
