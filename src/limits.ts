@@ -82,6 +82,19 @@ export function completeLimits(given: Partial<Limits> = {}): Limits {
   return complete;
 }
 
+/** One of `parts` equal shares of the limits that hold over all threads; the others stay as they are. */
+export function shareOf(limits: Limits, parts: number): Limits {
+  const outputBytes = Math.max(Math.floor(limits.outputBytes / parts / MIB), 1) * MIB;
+  return {
+    ...limits,
+    connections: Math.ceil(limits.connections / parts),
+    connectionsPerAddress: Math.ceil(limits.connectionsPerAddress / parts),
+    inputBytes: Math.ceil(limits.inputBytes / parts),
+    outputBytes,
+    connectionOutputBytes: Math.min(limits.connectionOutputBytes, outputBytes),
+  };
+}
+
 function checkedLimit(name: keyof Limits, value: number): number {
   const { minimum, maximum, unit } = LIMITS[name];
   if (Number.isInteger(value) && value >= minimum && value <= maximum) return value;

@@ -62,6 +62,11 @@ export function chooseDriver(wanted: DriverChoice | "auto"): ChosenDriver {
   throw new DriverRefusedError(`no driver can run here: ${refused.map(describe).join("; ")}`);
 }
 
+/** Whether several reactors can accept from one listening descriptor. */
+export function sharesDescriptors(choice: DriverChoice): boolean {
+  return choice !== "portable";
+}
+
 /** Makes a driver for this thread. @throws SystemError or NativeUnavailableError when the host refuses it */
 export function makeDriver(choice: DriverChoice, options: DriverOptions): Driver {
   if (choice === "io_uring") return new UringDriver(options);

@@ -12,16 +12,12 @@ import type { Address } from "../sys/address.ts";
 import { EALREADY, EBADF, EINVAL, EMFILE, ENOTCONN, SystemError } from "../sys/errno.ts";
 import { NativeMemory } from "../sys/native-memory.ts";
 import {
-  bindSocket,
   closeDescriptor,
-  listenSocket,
   localAddress,
   openEventfd,
-  openSocket,
   remoteAddress,
   type SocketOptions,
   setLinger,
-  setNonBlocking,
   setSocketOptions,
   shutdownWrite,
   type TcpInfo,
@@ -39,6 +35,7 @@ import {
   OWN_DESCRIPTORS,
 } from "./driver.ts";
 import { SlotTable, slotOf } from "./handle.ts";
+import { openListener } from "./listening-socket.ts";
 
 // States of a slot, as bits.
 export const LISTENING = 1 << 0;
@@ -415,26 +412,4 @@ export abstract class DescriptorDriver implements Driver {
     this.descriptors[slot] = -1;
     this.slots.release(handle);
   }
-}
-
-/** A listening socket, or −errno with nothing left open. */
-export function openListener(
-  address: Address,
-  backlog: number,
-  options: SocketOptions,
-  nonBlocking: boolean,
-): number {
-  const descriptor = openSocket(address.family, nonBlocking);
-  if (descriptor < 0) return descriptor;
-  let failed = setSocketOptions(descriptor, address.family, options);
-  if (failed === 0) failed = bindSocket(descriptor, address);
-  if (failed === 0) failed = listenSocket(descriptor, backlog);
-  if (failed === 0) return descriptor;
-  closeDescriptor(descriptor);
-  return failed;
-}
-
-/** For a driver whose descriptors must not block. */
-export function makeNonBlocking(descriptor: number): number {
-  return setNonBlocking(descriptor, true);
 }

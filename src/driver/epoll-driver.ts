@@ -34,6 +34,7 @@ import {
   openSocket,
   pendingError,
   type SocketOptions,
+  setNonBlocking,
   setSocketOptions,
 } from "../sys/socket-calls.ts";
 import {
@@ -50,7 +51,6 @@ import {
   FOREIGN,
   LISTENING,
   MECHANISM,
-  makeNonBlocking,
   RECEIVING,
   SENDING,
   SHARED,
@@ -206,7 +206,7 @@ export class EpollDriver extends DescriptorDriver {
   }
 
   protected override prepareDescriptor(descriptor: number): number {
-    return makeNonBlocking(descriptor);
+    return setNonBlocking(descriptor, true);
   }
 
   #register(handle: Handle): void {

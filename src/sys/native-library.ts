@@ -132,11 +132,20 @@ function loadFfi(): typeof ffi | NativeUnavailableError {
   if (process.getBuiltinModule === undefined) {
     return new NativeUnavailableError(`${needs}, this is ${process.version}`);
   }
+  const emitWarning = process.emitWarning;
+  // Node warns in every thread that FFI is experimental. Who uses Sluice has read that in the README.
+  process.emitWarning = (warning: string | Error, ...rest: unknown[]) => {
+    if (!String(warning).startsWith("FFI is an experimental feature")) {
+      Reflect.apply(emitWarning, process, [warning, ...rest]);
+    }
+  };
   try {
     const module = process.getBuiltinModule("node:ffi");
     return module ?? new NativeUnavailableError(`${needs}, this is ${process.version}`);
   } catch (error) {
     return new NativeUnavailableError(`node:ffi refused: ${errorMessage(error)}`);
+  } finally {
+    process.emitWarning = emitWarning;
   }
 }
 

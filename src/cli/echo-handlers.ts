@@ -1,0 +1,9 @@
+// What `sluice serve` serves when it is given no file.
+
+import { handlers } from "../handlers.ts";
+
+export default handlers({
+  message(connection, bytes) {
+    connection.write(bytes);
+  },
+});

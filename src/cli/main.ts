@@ -1,0 +1,65 @@
+#!/usr/bin/env node
+// The command line: finds the command, runs it, and turns whatever goes wrong into one line and an exit code.
+
+import { readFileSync } from "node:fs";
+import { OptionError } from "../limits.ts";
+import { type Command, UsageError } from "./command.ts";
+import { doctor } from "./doctor.ts";
+import { serveCommand } from "./serve-command.ts";
+
+const COMMANDS: readonly Command[] = [serveCommand, doctor];
+
+function help(): string {
+  const rows = COMMANDS.map(({ name, summary }) => `  ${name.padEnd(8)} ${summary}`);
+  return [
+    "Sluice: raw TCP servers in TypeScript.",
+    "",
+    "Usage: sluice COMMAND [OPTIONS]",
+    "",
+    ...rows,
+    "",
+    "sluice COMMAND --help tells more; sluice --version tells which this is.",
+  ].join("\n");
+}
+
+function version(): string {
+  const file = new URL("../../package.json", import.meta.url);
+  const { version: number }: { version: string } = JSON.parse(readFileSync(file, "utf8"));
+  return number;
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const [name, ...rest] = args;
+  if (name === undefined) throw new UsageError(`which command? ${COMMANDS.map((c) => c.name).join(", ")}`);
+  if (name === "--help" || name === "-h" || name === "help") {
+    console.log(help());
+    return 0;
+  }
+  if (name === "--version" || name === "-V") {
+    console.log(version());
+    return 0;
+  }
+  const command = COMMANDS.find((candidate) => candidate.name === name);
+  if (command === undefined) throw new UsageError(`there is no command "${name}"`);
+  if (rest.includes("--help") || rest.includes("-h")) {
+    console.log(command.help);
+    return 0;
+  }
+  return command.run(rest);
+}
+
+function fail(error: unknown): number {
+  const message = error instanceof Error ? error.message : String(error);
+  const usage =
+    error instanceof UsageError ||
+    (error instanceof Error && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS"));
+  const [line = ""] = message.split("\n");
+  console.error(usage ? `sluice: ${line} (sluice --help)` : `sluice: ${line}`);
+  return usage || error instanceof OptionError ? 2 : 1;
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  process.exitCode = fail(error);
+}

@@ -1,0 +1,148 @@
+// sluice serve: runs a handler module until it is told to stop.
+
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
+import { extname } from "node:path";
+import { pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
+import { CHOICES } from "../driver/choose-driver.ts";
+import { MODELS, type ServeOptions } from "../server/options.ts";
+import { type Server, serve } from "../server/serve.ts";
+import { type Address, formatAddress } from "../sys/address.ts";
+import { choiceOption, type Command, integerOption, UsageError } from "./command.ts";
+import { showStatistics } from "./live-statistics.ts";
+
+const DEFAULT_PORT = 7000;
+const DEFAULT_HOST = "127.0.0.1";
+const DAY_MS = 86_400_000;
+
+const HELP = `Usage: sluice serve [FILE] [OPTIONS]
+
+Serves FILE, a module whose default export is a table of handlers; without one, an echo.
+
+  --port N          TCP port; 0 lets the system choose (default ${DEFAULT_PORT})
+  --host H          address or name to listen on (default ${DEFAULT_HOST}: this machine only;
+                    :: is everyone, over IPv4 and IPv6)
+  --path P          a Unix socket instead; @NAME for an abstract one
+  --driver D        auto, ${CHOICES.join(", ")} (default auto: the fastest that this host allows)
+  --model M         ${MODELS.join(", ")} (default multi-reactor)
+  --threads N       reactors of multi-reactor (default: one for each core)
+  --connections N   connections at a time (default: 80 % of the descriptor limit)
+  --idle-ms N       close a connection that is silent for so long
+  --drain-ms N      time to finish at SIGTERM or Ctrl-C (default 10000); a second signal ends at once
+  --json            say what happens in lines of JSON
+  --help`;
+
+const OPTIONS = {
+  port: { type: "string" },
+  host: { type: "string" },
+  path: { type: "string" },
+  driver: { type: "string" },
+  model: { type: "string" },
+  threads: { type: "string" },
+  connections: { type: "string" },
+  "idle-ms": { type: "string" },
+  "drain-ms": { type: "string" },
+  json: { type: "boolean" },
+} as const;
+
+type Values = ReturnType<typeof parse>["values"];
+
+export const serveCommand: Command = {
+  name: "serve",
+  summary: "serve a handler module over TCP",
+  help: HELP,
+  run,
+};
+
+function parse(args: readonly string[]) {
+  return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
+}
+
+async function run(args: readonly string[]): Promise<number> {
+  const { values, positionals } = parse(args);
+  if (positionals.length > 1) throw new UsageError("serve takes one FILE");
+  const drainMs = integerOption("drain-ms", values["drain-ms"], 0, DAY_MS) ?? 10_000;
+  const server = await serve(handlerModule(positionals[0]), options(values));
+  announce(server, values.json === true);
+  const stopStatistics = values.json === true ? undefined : showStatistics(server, process.stderr);
+  await Promise.race([stopSignal(), server.ended]);
+  process.once("SIGINT", () => process.exit(130)).once("SIGTERM", () => process.exit(143));
+  stopStatistics?.();
+  say(values, "closing", `closing: connections may finish within ${drainMs} ms`);
+  const clean = await server.close({ drainMs });
+  const { accepted, messages } = server.statistics();
+  const left = clean ? "all finished" : "some were cut off";
+  say(values, "closed", `closed after ${accepted} connections and ${messages} messages: ${left}`);
+  return 0;
+}
+
+function handlerModule(file: string | undefined): URL {
+  if (file === undefined) {
+    // Beside this file: .ts while developing, .js as published.
+    return new URL(`./echo-handlers${extname(new URL(import.meta.url).pathname)}`, import.meta.url);
+  }
+  if (!existsSync(file)) throw new Error(`there is no file ${file}`);
+  return pathToFileURL(resolve(file));
+}
+
+function options(values: Values): ServeOptions {
+  const driver = choiceOption("driver", values.driver, ["auto", ...CHOICES]);
+  const model = choiceOption("model", values.model, MODELS);
+  const threads = integerOption("threads", values.threads, 1, 256);
+  const connections = integerOption("connections", values.connections, 1, 1_000_000);
+  const idleMs = integerOption("idle-ms", values["idle-ms"], 1, 7 * DAY_MS);
+  if (model === "event-loop" && threads !== undefined && threads !== 1) {
+    throw new UsageError("--model event-loop has one thread: leave out --threads or take multi-reactor");
+  }
+  return {
+    ...where(values),
+    ...(driver !== undefined && { driver }),
+    ...(model !== undefined && { model }),
+    ...(threads !== undefined && { threads }),
+    limits: {
+      ...(connections !== undefined && { connections }),
+      ...(idleMs !== undefined && { idleMs }),
+    },
+  };
+}
+
+function where(values: Values): ServeOptions {
+  if (values.path !== undefined) {
+    if (values.port !== undefined || values.host !== undefined) {
+      throw new UsageError("--path and --host or --port exclude each other");
+    }
+    return { path: values.path.replace(/^@/, "\0") };
+  }
+  const port = integerOption("port", values.port, 0, 65_535) ?? DEFAULT_PORT;
+  return { port, host: values.host ?? DEFAULT_HOST };
+}
+
+function announce(server: Server, json: boolean): void {
+  const { address, driver, model, threads, why } = server;
+  if (json) {
+    console.log(JSON.stringify({ event: "listening", address, driver, model, threads, why }));
+    return;
+  }
+  const many = threads === 1 ? "1 thread" : `${threads} threads`;
+  console.log(
+    `listening on ${formatAddress(address)} with the ${driver} driver (${why}), model ${model}, ${many}`,
+  );
+  console.log(`try it: ${tryIt(address)}`);
+}
+
+function tryIt(address: Address): string {
+  if (address.family === "unix") return `printf 'hello\\n' | nc -U -q 1 ${address.path}`;
+  const host = address.host === "::" || address.host === "0.0.0.0" ? "localhost" : address.host;
+  return `printf 'hello\\n' | nc -q 1 ${host} ${address.port}`;
+}
+
+function say(values: Values, event: string, text: string): void {
+  console.log(values.json === true ? JSON.stringify({ event }) : text);
+}
+
+function stopSignal(): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  process.once("SIGTERM", () => resolve()).once("SIGINT", () => resolve());
+  return promise;
+}

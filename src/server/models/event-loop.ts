@@ -1,0 +1,46 @@
+// event-loop: one reactor in the calling thread, beside everything else that runs there. No threads, no locks; one core.
+
+import { countersOf } from "../../reactor/counters.ts";
+import { sharesDescriptors } from "../../driver/choose-driver.ts";
+import { loadHandlers } from "../handler-module.ts";
+import { listenAddress, openSharedListener, ownTarget } from "../listener.ts";
+import { ReactorThread } from "../reactor-thread.ts";
+import type { ModelPlan, RunningModel } from "./model.ts";
+
+export async function startEventLoop(plan: ModelPlan): Promise<RunningModel> {
+  const { options, driver } = plan;
+  const handlers =
+    "table" in plan.handlers ? plan.handlers.table : await loadHandlers(plan.handlers.module);
+  const wanted = await listenAddress(options);
+  const listener = sharesDescriptors(driver.driver) ? openSharedListener(wanted, options) : undefined;
+  const thread = new ReactorThread({
+    driver: driver.driver,
+    handlers,
+    limits: options.limits,
+    overflow: options.overflow,
+    counters: countersOf(plan.counters, 0),
+    report: options.onError,
+  });
+  const target =
+    listener === undefined
+      ? ownTarget(wanted, options)
+      : { descriptor: listener.descriptor, shared: false };
+  const ended = Promise.withResolvers<void>();
+  try {
+    const address = await thread.listen(target);
+    return {
+      address: listener?.address ?? address,
+      ended: ended.promise,
+      async close(drainMs) {
+        const clean = await thread.close(drainMs);
+        listener?.close();
+        ended.resolve();
+        return clean;
+      },
+    };
+  } catch (error) {
+    await thread.close(0);
+    listener?.close();
+    throw error;
+  }
+}

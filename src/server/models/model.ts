@@ -1,0 +1,26 @@
+// A concurrency model: how many threads there are and who owns a socket. One small file each under this interface.
+
+import type { ChosenDriver } from "../../driver/choose-driver.ts";
+import type { Address } from "../../sys/address.ts";
+import type { AnyHandlers } from "../handler-module.ts";
+import type { CheckedOptions } from "../options.ts";
+
+export interface ModelPlan {
+  readonly options: CheckedOptions;
+  readonly driver: ChosenDriver;
+  /** Where the handlers come from: a module that each thread loads, or a table of this thread. */
+  readonly handlers: { readonly module: URL } | { readonly table: AnyHandlers };
+  /** Shared counters, COUNTER_STRIDE a thread. */
+  readonly counters: Float64Array<SharedArrayBuffer>;
+}
+
+export interface RunningModel {
+  readonly address: Address;
+  /** Drains and ends; true when every connection had finished in time. */
+  close(drainMs: number): Promise<boolean>;
+  /** Settles when the model has ended: rejects when it could not go on by itself. */
+  readonly ended: Promise<void>;
+}
+
+/** Starts a model; resolves when it accepts connections. @throws what keeps it from doing so */
+export type StartModel = (plan: ModelPlan) => Promise<RunningModel>;

@@ -1,0 +1,200 @@
+// multi-reactor: N reactors, each in a thread of its own, all accepting from one listening descriptor: nginx's shape, in
+// threads. The calling thread only looks after them: it starts, replaces and closes.
+//
+// A thread that ends by itself (its handler threw where nobody could catch it, it ran out of heap, somebody called
+// process.exit in it) costs its own connections and nothing else: what it left open is closed from here, by the table
+// that its driver kept in shared memory, and another thread takes its place.
+
+import { extname } from "node:path";
+import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
+import { closeLeftDescriptors } from "../../driver/left-descriptors.ts";
+import { OWN_DESCRIPTORS, type ListenTarget } from "../../driver/driver.ts";
+import { sharesDescriptors } from "../../driver/choose-driver.ts";
+import { type Limits, shareOf } from "../../limits.ts";
+import { CONNECTIONS, countersOf } from "../../reactor/counters.ts";
+import type { Address } from "../../sys/address.ts";
+import { listenAddress, openSharedListener, ownTarget } from "../listener.ts";
+import { slotsFor } from "../reactor-thread.ts";
+import type { FromWorker, WorkerStart } from "../worker-messages.ts";
+import type { ModelPlan, RunningModel } from "./model.ts";
+
+const FIRST_RESTART_MS = 50;
+const LONGEST_RESTART_MS = 5000;
+/** A server whose threads end so often within a minute gives up. */
+const RESTARTS_PER_MINUTE = 30;
+const MINUTE_MS = 60_000;
+
+export async function startMultiReactor(plan: ModelPlan): Promise<RunningModel> {
+  const model = new MultiReactor(plan);
+  await model.start();
+  return model;
+}
+
+interface Seat {
+  readonly index: number;
+  readonly descriptors: Int32Array<SharedArrayBuffer>;
+  worker: Worker | undefined;
+  port: MessagePort | undefined;
+  /** Settles when the present worker listens or has failed to. */
+  listening: PromiseWithResolvers<Address>;
+  /** Set while the worker is asked to close. */
+  closed: PromiseWithResolvers<boolean> | undefined;
+}
+
+class MultiReactor implements RunningModel {
+  address: Address = { family: "unix", path: "" };
+  readonly ended: Promise<void>;
+  readonly #plan: ModelPlan;
+  readonly #limits: Limits;
+  readonly #seats: readonly Seat[];
+  readonly #end = Promise.withResolvers<void>();
+  #listener: { readonly descriptor: number; readonly address: Address; close(): void } | undefined;
+  #wanted: Address | undefined;
+  #closing = false;
+  #restarts: number[] = [];
+
+  constructor(plan: ModelPlan) {
+    const { threads } = plan.options;
+    this.#plan = plan;
+    this.#limits = shareOf(plan.options.limits, threads);
+    this.ended = this.#end.promise;
+    const entries = OWN_DESCRIPTORS + slotsFor(this.#limits.connections);
+    this.#seats = Array.from({ length: threads }, (_, index) => ({
+      index,
+      descriptors: new Int32Array(new SharedArrayBuffer(entries * 4)).fill(-1),
+      worker: undefined,
+      port: undefined,
+      listening: Promise.withResolvers<Address>(),
+      closed: undefined,
+    }));
+  }
+
+  async start(): Promise<void> {
+    const { options, driver } = this.#plan;
+    this.#wanted = await listenAddress(options);
+    const shares = sharesDescriptors(driver.driver) && !options.reusePort;
+    if (shares) this.#listener = openSharedListener(this.#wanted, options);
+    try {
+      // The first one decides the port, where the system chooses and each has a socket of its own.
+      const [first, ...others] = this.#seats;
+      if (first === undefined) throw new Error("no threads");
+      this.address = await this.#occupy(first);
+      this.#wanted = this.address;
+      if (this.#listener !== undefined) this.address = this.#listener.address;
+      await Promise.all(others.map((seat) => this.#occupy(seat)));
+    } catch (error) {
+      await this.#abandon();
+      throw error;
+    }
+  }
+
+  async close(drainMs: number): Promise<boolean> {
+    this.#closing = true;
+    const answers = await Promise.all(this.#seats.map((seat) => this.#closeSeat(seat, drainMs)));
+    this.#listener?.close();
+    this.#end.resolve();
+    return answers.every((clean) => clean);
+  }
+
+  /** Puts a new worker on a seat; resolves with its address once it listens. */
+  #occupy(seat: Seat): Promise<Address> {
+    const { port1, port2 } = new MessageChannel();
+    const worker = new Worker(workerEntry(), {
+      name: `sluice reactor ${seat.index}`,
+      workerData: this.#startData(seat, port2),
+      transferList: [port2],
+    });
+    seat.worker = worker;
+    seat.port = port1;
+    seat.listening = Promise.withResolvers<Address>();
+    port1.on("message", (message: FromWorker) => this.#heard(seat, message));
+    worker.on("error", (error) => this.#plan.options.onError(error));
+    worker.on("exit", (code) => this.#left(seat, worker, code));
+    return seat.listening.promise;
+  }
+
+  #startData(seat: Seat, port: MessagePort): WorkerStart {
+    const { handlers, counters, driver, options } = this.#plan;
+    if (!("module" in handlers)) throw new Error("multi-reactor needs a handler module");
+    return {
+      // The two MessagePort types of Node's declarations describe one class.
+      port: port as unknown as WorkerStart["port"],
+      module: handlers.module.href,
+      driver: driver.driver,
+      target: this.#target(),
+      limits: this.#limits,
+      overflow: options.overflow,
+      counters: countersOf(counters, seat.index),
+      descriptors: seat.descriptors,
+    };
+  }
+
+  #target(): ListenTarget {
+    if (this.#listener !== undefined) {
+      return { descriptor: this.#listener.descriptor, shared: this.#seats.length > 1 };
+    }
+    const { options } = this.#plan;
+    if (this.#wanted === undefined) throw new Error("no address");
+    // A driver that cannot share a descriptor can share a port.
+    const reusePort = options.reusePort || this.#seats.length > 1;
+    return ownTarget(this.#wanted, { ...options, socket: { ...options.socket, reusePort } });
+  }
+
+  #heard(seat: Seat, message: FromWorker): void {
+    if (message.kind === "listening") seat.listening.resolve(message.address);
+    else if (message.kind === "failed") seat.listening.reject(message.error);
+    else if (message.kind === "error") this.#plan.options.onError(message.error);
+    else seat.closed?.resolve(message.clean);
+  }
+
+  #left(seat: Seat, worker: Worker, code: number): void {
+    if (seat.worker !== worker) return;
+    seat.worker = undefined;
+    seat.port?.close();
+    closeLeftDescriptors(seat.descriptors);
+    countersOf(this.#plan.counters, seat.index)[CONNECTIONS] = 0;
+    const error = new Error(`reactor ${seat.index} ended by itself with code ${code}`);
+    seat.listening.reject(error);
+    seat.closed?.resolve(false);
+    if (this.#closing) return;
+    this.#plan.options.onError(error);
+    this.#replace(seat);
+  }
+
+  #replace(seat: Seat): void {
+    const now = performance.now();
+    this.#restarts = this.#restarts.filter((at) => now - at < MINUTE_MS);
+    this.#restarts.push(now);
+    if (this.#restarts.length > RESTARTS_PER_MINUTE) {
+      const error = new Error(`${RESTARTS_PER_MINUTE} threads ended within a minute: giving up`);
+      void this.#abandon().then(() => this.#end.reject(error));
+      return;
+    }
+    const wait = Math.min(FIRST_RESTART_MS * 2 ** (this.#restarts.length - 1), LONGEST_RESTART_MS);
+    setTimeout(() => {
+      if (!this.#closing) this.#occupy(seat).catch(this.#plan.options.onError);
+    }, wait);
+  }
+
+  async #closeSeat(seat: Seat, drainMs: number): Promise<boolean> {
+    const { worker, port } = seat;
+    if (worker === undefined || port === undefined) return true;
+    seat.closed = Promise.withResolvers<boolean>();
+    port.postMessage({ kind: "close", drainMs });
+    const clean = await seat.closed.promise;
+    await worker.terminate();
+    return clean;
+  }
+
+  /** Ends without draining. */
+  async #abandon(): Promise<void> {
+    this.#closing = true;
+    await Promise.all(this.#seats.map((seat) => seat.worker?.terminate()));
+    this.#listener?.close();
+  }
+}
+
+/** The worker's file beside this one: .ts while developing, .js as published. */
+function workerEntry(): URL {
+  return new URL(`../worker-thread${extname(new URL(import.meta.url).pathname)}`, import.meta.url);
+}

@@ -1,0 +1,80 @@
+// One reactor with its driver and its loop, running in the calling thread: the piece that every model is made of.
+
+import { type DriverChoice, makeDriver } from "../driver/choose-driver.ts";
+import type { Handle, ListenTarget } from "../driver/driver.ts";
+import { type Limits } from "../limits.ts";
+import { type OverflowPolicy, Reactor } from "../reactor/reactor.ts";
+import { startLoop, type ThreadLoop } from "../reactor/thread-loop.ts";
+import type { Address } from "../sys/address.ts";
+import type { AnyHandlers } from "./handler-module.ts";
+
+export interface ReactorThreadOptions {
+  readonly driver: DriverChoice;
+  readonly handlers: AnyHandlers;
+  /** This reactor's share. */
+  readonly limits: Limits;
+  readonly overflow: OverflowPolicy;
+  readonly counters: Float64Array;
+  /** Where the driver notes its descriptors, for whoever cleans up after this thread. */
+  readonly descriptors?: Int32Array;
+  readonly report: (error: unknown) => void;
+}
+
+/** Listeners and whatever else needs a slot beside the connections. */
+const SPARE_SLOTS = 16;
+
+/** How many slots a reactor needs for so many connections. */
+export function slotsFor(connections: number): number {
+  return connections + SPARE_SLOTS;
+}
+
+export class ReactorThread {
+  readonly #reactor: Reactor<unknown, unknown, unknown>;
+  readonly #loop: ThreadLoop;
+
+  /** Starts turning at once. @throws SystemError when the host refuses the driver */
+  constructor(options: ReactorThreadOptions) {
+    const { limits, descriptors } = options;
+    const slots = slotsFor(limits.connections);
+    this.#reactor = new Reactor({
+      handlers: options.handlers,
+      limits,
+      overflow: options.overflow,
+      slots,
+      counters: options.counters,
+      report: options.report,
+      poison: process.env["SLUICE_DEBUG_BORROW"] === "1",
+      makeDriver: (events) =>
+        makeDriver(options.driver, {
+          events,
+          slots,
+          outputBytes: limits.outputBytes,
+          ...(descriptors !== undefined && { descriptors }),
+        }),
+    });
+    this.#loop = startLoop(this.#reactor);
+  }
+
+  /** Resolves with the address once connections are accepted. @throws SystemError */
+  async listen(target: ListenTarget): Promise<Address> {
+    const listener: Handle = await this.#reactor.listen(target);
+    const address = this.#reactor.driver.localAddress(listener);
+    if (typeof address === "number") throw new Error(`a listener without an address (${address})`);
+    return address;
+  }
+
+  /**
+   * Stops accepting, lets each connection finish what it has received, closes those that are left after `drainMs`, and ends.
+   * True when all finished in time.
+   */
+  async close(drainMs: number): Promise<boolean> {
+    const drained = this.#reactor.drain();
+    const timer = setTimeout(() => this.#reactor.closeAll(), drainMs);
+    const started = performance.now();
+    await drained;
+    clearTimeout(timer);
+    this.#loop.stop();
+    this.#reactor.driver.dispose();
+    return performance.now() - started < drainMs;
+  }
+}

@@ -1,0 +1,159 @@
+// serve(): the public entry. Checks what it was told, chooses the driver, starts the model, and hands out the server.
+
+import { chooseDriver, type DriverChoice, sharesDescriptors } from "../driver/choose-driver.ts";
+import type { Handlers } from "../handlers.ts";
+import { OptionError } from "../limits.ts";
+import { makeCounters } from "../reactor/counters.ts";
+import type { Address } from "../sys/address.ts";
+import { descriptorLimit } from "../sys/socket-calls.ts";
+import { type AnyHandlers, checkHandlers, moduleUrl } from "./handler-module.ts";
+import { startEventLoop } from "./models/event-loop.ts";
+import type { RunningModel, StartModel } from "./models/model.ts";
+import { startMultiReactor } from "./models/multi-reactor.ts";
+import {
+  type CheckedOptions,
+  checkOptions,
+  type ModelName,
+  type ServeOptions,
+} from "./options.ts";
+import { readStatistics, type Statistics } from "./statistics.ts";
+
+export interface CloseOptions {
+  /** How long connections may finish what they have received, in ms. Default 10,000. */
+  readonly drainMs?: number;
+}
+
+/** A running server. Its methods belong to the thread that called `serve`. */
+export interface Server {
+  /** Where it listens; the port that the system chose, where 0 was asked for. */
+  readonly address: Address;
+  readonly driver: DriverChoice;
+  /** Why this driver, in words. */
+  readonly why: string;
+  readonly model: ModelName;
+  readonly threads: number;
+  /** Resolves when the server has closed; rejects when it could not go on by itself. */
+  readonly ended: Promise<void>;
+  /** What all threads have done so far. */
+  statistics(): Statistics;
+  /**
+   * Stops accepting, lets every connection finish what it has received and sends what is queued, then ends. True when all
+   * finished within `drainMs`; the others were closed. A second call joins the first.
+   */
+  close(options?: CloseOptions): Promise<boolean>;
+}
+
+const MODELS: Readonly<Record<ModelName, StartModel>> = {
+  "event-loop": startEventLoop,
+  "multi-reactor": startMultiReactor,
+};
+const DRAIN_MS = 10_000;
+/** Share of the descriptor limit that connections may use. */
+const CONNECTIONS_PER_DESCRIPTOR = 0.8;
+const OPTION_NAMES: ReadonlySet<string> = new Set<keyof ServeOptions>([
+  "port",
+  "host",
+  "path",
+  "ipv6Only",
+  "driver",
+  "model",
+  "threads",
+  "backlog",
+  "limits",
+  "overflow",
+  "noDelay",
+  "keepAlive",
+  "userTimeoutMs",
+  "reusePort",
+  "receiveBufferBytes",
+  "sendBufferBytes",
+  "deferAcceptSeconds",
+  "onError",
+]);
+
+/**
+ * Serves a handler module (its default export is a table of handlers; each thread loads it) on all cores, or one table of
+ * handlers in the calling thread.
+ * @throws OptionError for options that cannot be, DriverRefusedError for a driver that the host refuses, SystemError when
+ *   it cannot listen (EADDRINUSE, EACCES, EADDRNOTAVAIL, …)
+ */
+export function serve(module: URL | string, options?: ServeOptions): Promise<Server>;
+export function serve<Message = Buffer, Sent = Uint8Array | string, State = unknown>(
+  table: Handlers<Message, Sent, State> & ServeOptions,
+): Promise<Server>;
+export async function serve(
+  source: URL | string | (AnyHandlers & ServeOptions),
+  given?: ServeOptions,
+): Promise<Server> {
+  if (typeof source === "string" || source instanceof URL) {
+    const options = checkOptions(onlyOptions(given ?? {}), true);
+    return start(options, { module: moduleUrl(source) });
+  }
+  const { handlers, options } = separate(source);
+  return start(checkOptions(options, false), { table: checkHandlers(handlers, "serve") });
+}
+
+async function start(
+  given: CheckedOptions,
+  handlers: { readonly module: URL } | { readonly table: AnyHandlers },
+): Promise<Server> {
+  const driver = chooseDriver(given.driver);
+  const options = { ...given, limits: withinDescriptors(given, sharesDescriptors(driver.driver)) };
+  const counters = makeCounters(options.threads);
+  const model = await MODELS[options.model]({ options, driver, handlers, counters });
+  let closing: Promise<boolean> | undefined;
+  return {
+    address: model.address,
+    driver: driver.driver,
+    why: driver.why,
+    model: options.model,
+    threads: options.threads,
+    ended: quiet(model),
+    statistics: () => readStatistics(counters, options.threads),
+    close({ drainMs = DRAIN_MS } = {}) {
+      closing ??= model.close(drainMs);
+      return closing;
+    },
+  };
+}
+
+/** `ended` may be looked at late or never: that alone must not end the process. */
+function quiet(model: RunningModel): Promise<void> {
+  model.ended.catch(() => undefined);
+  return model.ended;
+}
+
+/** Connections never use up all descriptors: the rest of the process needs some too. */
+function withinDescriptors(options: CheckedOptions, native: boolean): CheckedOptions["limits"] {
+  const limit = native ? descriptorLimit() : 0;
+  if (typeof limit === "number") return options.limits;
+  const most = Math.floor(limit.soft * CONNECTIONS_PER_DESCRIPTOR);
+  const { connections } = options.limits;
+  if (connections <= most) return options.limits;
+  if (options.connectionsChosen) {
+    throw new OptionError(
+      `limits.connections is ${connections}, but this process may open ${limit.soft} descriptors, of which ` +
+        `${most} can be connections: raise the limit (ulimit -n) or choose fewer`,
+    );
+  }
+  return { ...options.limits, connections: most };
+}
+
+function separate(source: AnyHandlers & ServeOptions): {
+  readonly handlers: object;
+  readonly options: ServeOptions;
+} {
+  const entries = Object.entries(source);
+  return {
+    handlers: Object.fromEntries(entries.filter(([name]) => !OPTION_NAMES.has(name))),
+    options: Object.fromEntries(entries.filter(([name]) => OPTION_NAMES.has(name))),
+  };
+}
+
+function onlyOptions(options: ServeOptions): ServeOptions {
+  const unknown = Object.keys(options).find((name) => !OPTION_NAMES.has(name));
+  if (unknown === undefined) return options;
+  throw new OptionError(
+    `there is no option ${unknown}; there are ${[...OPTION_NAMES].join(", ")}`,
+  );
+}

@@ -1,0 +1,41 @@
+// The entry of a worker thread: loads the handler module, runs one reactor, does what the server's port says.
+
+import { workerData } from "node:worker_threads";
+import { loadHandlers } from "./handler-module.ts";
+import { ReactorThread } from "./reactor-thread.ts";
+import type { FromWorker, ToWorker, WorkerStart } from "./worker-messages.ts";
+
+async function run(start: WorkerStart): Promise<void> {
+  const say = (message: FromWorker) => start.port.postMessage(message);
+  try {
+    const thread = new ReactorThread({
+      driver: start.driver,
+      handlers: await loadHandlers(new URL(start.module)),
+      limits: start.limits,
+      overflow: start.overflow,
+      counters: start.counters,
+      descriptors: start.descriptors,
+      report: (error) => say({ kind: "error", error: cloneable(error) }),
+    });
+    start.port.on("message", async (message: ToWorker) => {
+      const clean = await thread.close(message.drainMs);
+      say({ kind: "closed", clean });
+      start.port.close();
+    });
+    say({ kind: "listening", address: await thread.listen(start.target) });
+  } catch (error) {
+    say({ kind: "failed", error: error instanceof Error ? error : new Error(String(error)) });
+    start.port.close();
+  }
+}
+
+/** A handler may throw anything, also what cannot cross threads. */
+function cloneable(error: unknown): unknown {
+  try {
+    return structuredClone(error);
+  } catch {
+    return new Error(String(error));
+  }
+}
+
+await run(workerData as WorkerStart);
