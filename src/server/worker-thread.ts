@@ -1,4 +1,6 @@
 // The entry of a worker thread: loads the handler module, runs one reactor, does what the server's port says.
+//
+// It never ends by itself, the server ends it: a thread that exits may do so before its last message is delivered.
 
 import { workerData } from "node:worker_threads";
 import { loadHandlers } from "./handler-module.ts";
@@ -20,12 +22,10 @@ async function run(start: WorkerStart): Promise<void> {
     start.port.on("message", async (message: ToWorker) => {
       const clean = await thread.close(message.drainMs);
       say({ kind: "closed", clean });
-      start.port.close();
     });
     say({ kind: "listening", address: await thread.listen(start.target) });
   } catch (error) {
     say({ kind: "failed", error: error instanceof Error ? error : new Error(String(error)) });
-    start.port.close();
   }
 }
 

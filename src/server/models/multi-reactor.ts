@@ -142,9 +142,14 @@ class MultiReactor implements RunningModel {
 
   #heard(seat: Seat, message: FromWorker): void {
     if (message.kind === "listening") seat.listening.resolve(message.address);
-    else if (message.kind === "failed") seat.listening.reject(message.error);
+    else if (message.kind === "failed") this.#failed(seat, message.error);
     else if (message.kind === "error") this.#plan.options.onError(message.error);
     else seat.closed?.resolve(message.clean);
+  }
+
+  #failed(seat: Seat, error: Error): void {
+    seat.listening.reject(error);
+    void seat.worker?.terminate();
   }
 
   #left(seat: Seat, worker: Worker, code: number): void {
