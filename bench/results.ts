@@ -1,0 +1,97 @@
+// What was measured, as it is kept in results.json. RESULTS.md is always written from the
+// whole of it, so a run replaces the scenarios it has measured and leaves all else alone;
+// each part carries its own date, command and machine.
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import type { Quantiles } from "./load.ts";
+import type { Machine } from "./machine.ts";
+import { benchDirectory, buildDirectory } from "./paths.ts";
+import { report } from "./report.ts";
+
+export interface Provenance {
+  readonly date: string;
+  readonly command: string;
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly machine: Machine;
+}
+
+export interface Measurement {
+  readonly server: string;
+  readonly round: number;
+  readonly messagesPerSecond: number;
+  readonly cpuUsPerMessage: number;
+  readonly latencyUs: Quantiles;
+  /** Open loop only: how late the generator sent. */
+  readonly latenessUs?: Quantiles;
+  /** Shares of the window. Kept waiting: it could have run, but others had the core. */
+  readonly serverBusy: number;
+  readonly serverKeptWaiting: number;
+  readonly loadBusy: number;
+  readonly loadKeptWaiting: number;
+  readonly generatorBound: boolean;
+  readonly errors: Readonly<Record<string, number>>;
+  readonly rssBytes?: number;
+  readonly rssPerConnectionBytes?: number;
+  readonly idleCpuMs?: number;
+  readonly idleSeconds?: number;
+}
+
+/** A server that was to take part and did not, or not in this round. */
+export interface Absence {
+  readonly server: string;
+  readonly round?: number;
+  readonly reason: string;
+}
+
+export interface ScenarioResult {
+  readonly provenance: Provenance;
+  readonly measurements: readonly Measurement[];
+  readonly absences: readonly Absence[];
+}
+
+export interface KeyValueMeasurement {
+  readonly server: string;
+  readonly round: number;
+  readonly test: string;
+  readonly pipeline: number;
+  readonly operationsPerSecond: number;
+  readonly cpuUsPerOperation: number;
+  readonly p99Ms: number;
+  readonly serverBusy: number;
+  readonly generatorBusy: number;
+  readonly generatorBound: boolean;
+}
+
+export interface KeyValueResult {
+  readonly provenance: Provenance;
+  readonly measurements: readonly KeyValueMeasurement[];
+  readonly absences: readonly Absence[];
+}
+
+export interface Results {
+  readonly version: 1;
+  readonly scenarios: Readonly<Record<string, ScenarioResult>>;
+  readonly keyValue?: KeyValueResult;
+}
+
+/** Partial results (few rounds, few servers) never overwrite those that are published. */
+export type Destination = "published" | "partial";
+
+const directoryOf = (destination: Destination): string =>
+  destination === "published" ? benchDirectory : `${buildDirectory}/`;
+
+export function readResults(destination: Destination): Results {
+  const path = `${directoryOf(destination)}results.json`;
+  if (!existsSync(path)) return { version: 1, scenarios: {} };
+  const results: Results = JSON.parse(readFileSync(path, "utf8"));
+  if (results.version !== 1) throw new Error(`${path} is of another version; remove it`);
+  return results;
+}
+
+/** Writes both files and says where the report is. */
+export function writeResults(destination: Destination, results: Results): string {
+  const directory = directoryOf(destination);
+  writeFileSync(`${directory}results.json`, `${JSON.stringify(results, undefined, 1)}\n`);
+  writeFileSync(`${directory}RESULTS.md`, report(results));
+  return `${directory}RESULTS.md`;
+}
