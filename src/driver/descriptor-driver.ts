@@ -341,6 +341,11 @@ export abstract class DescriptorDriver implements Driver {
     return end / 3;
   }
 
+  /** Whether events wait for the next turn. */
+  protected get hasDeferred(): boolean {
+    return this.#deferred.length > 0;
+  }
+
   /** Whether the coming wait must not wait; asked once a turn. */
   protected takeWake(): boolean {
     const asked = this.#wakeAsked;

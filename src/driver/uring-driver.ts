@@ -74,7 +74,7 @@ import {
   OPERATION_WATCH,
 } from "./event-cookie.ts";
 import { slotOf } from "./handle.ts";
-import { UringRing } from "./uring-ring.ts";
+import { highWord, UringRing } from "./uring-ring.ts";
 
 const SUBMISSIONS = 1024;
 const BUFFER_BYTES = 16_384;
@@ -93,7 +93,8 @@ export class UringDriver extends DescriptorDriver {
   readonly input: Buffer;
   readonly #ring: UringRing;
   readonly #pool: BufferPool;
-  readonly #outputAddress: number;
+  readonly #outputLow: number;
+  readonly #outputHigh: number;
   readonly #sockaddr = NativeMemory.allocate(PAGE);
   /** Completions still to come, by slot. */
   readonly #pending: Uint8Array;
@@ -122,7 +123,8 @@ export class UringDriver extends DescriptorDriver {
       throw new SystemError("io_uring_register", refused);
     }
     this.input = this.#pool.bytes;
-    this.#outputAddress = this.outputMemory.address;
+    this.#outputLow = this.outputMemory.address >>> 0;
+    this.#outputHigh = highWord(this.outputMemory.address);
     this.#pending = new Uint8Array(options.slots);
     this.#sendOffset = new Uint32Array(options.slots);
     this.#sendLeft = new Uint32Array(options.slots);
@@ -139,10 +141,17 @@ export class UringDriver extends DescriptorDriver {
       return handle;
     }
     const length = writeSockaddr(address, this.#sockaddr, 0);
-    this.#push(IORING_OP_CONNECT, handle, this.#sockaddr.address, 0, 0, OPERATION_CONNECT);
-    this.#ring.setOffset(length);
-    // The kernel copies the address when it takes the submission; the next connect may then overwrite it.
-    this.#ring.flush();
+    const slot = slotOf(handle);
+    this.#pending[slot] = (this.#pending[slot] as number) + 1;
+    const from = this.#sockaddr.address;
+    this.#ring.pushWithOffset(
+      IORING_OP_CONNECT,
+      descriptor,
+      from,
+      length,
+      handle,
+      OPERATION_CONNECT,
+    );
     return handle;
   }
 
@@ -154,7 +163,7 @@ export class UringDriver extends DescriptorDriver {
     this.#sendOffset[slot] = offset;
     this.#sendLeft[slot] = length;
     this.#sendLength[slot] = length;
-    this.#pushSend(handle, offset, length);
+    this.#pushSend(handle, slot, offset, length);
     return 0;
   }
 
@@ -181,7 +190,7 @@ export class UringDriver extends DescriptorDriver {
     this.flags[slot] = (this.flags[slot] as number) | RECEIVING;
     this.#pending[slot] = (this.#pending[slot] as number) + 1;
     const descriptor = this.descriptors[slot] as number;
-    this.#ring.push(RECEIVE_HEAD, descriptor, 0, 0, 0, handle, OPERATION_RECEIVE, BUFFER_GROUP);
+    this.#ring.push(RECEIVE_HEAD, descriptor, 0, 0, 0, 0, handle, OPERATION_RECEIVE, BUFFER_GROUP);
   }
 
   protected override stopReceiving(handle: Handle): void {
@@ -193,7 +202,7 @@ export class UringDriver extends DescriptorDriver {
     const flags = this.flags[slot] as number;
     this.flags[slot] = flags | ACCEPTING;
     const head = (flags & SHARED) === 0 ? ACCEPT_MANY : ACCEPT_ONE;
-    this.#push(head, listener, 0, 0, SOCK_CLOEXEC, OPERATION_ACCEPT);
+    this.#push(head, listener, SOCK_CLOEXEC, OPERATION_ACCEPT);
   }
 
   protected override stopAccepting(listener: Handle): void {
@@ -204,7 +213,7 @@ export class UringDriver extends DescriptorDriver {
   protected override finish(handle: Handle): void {
     const slot = slotOf(handle);
     if (this.#pending[slot] === 0) this.#settle(handle);
-    else this.#push(IORING_OP_ASYNC_CANCEL, handle, 0, 0, CANCEL_DESCRIPTOR, OPERATION_CANCEL);
+    else this.#push(IORING_OP_ASYNC_CANCEL, handle, CANCEL_DESCRIPTOR, OPERATION_CANCEL);
   }
 
   protected override prepareDescriptor(descriptor: number): number {
@@ -224,23 +233,31 @@ export class UringDriver extends DescriptorDriver {
     this.defer(DEFERRED_CLOSED, handle, 0);
   }
 
-  #push(
-    head: number,
-    handle: Handle,
-    address: number,
-    length: number,
-    operationFlags: number,
-    operation: number,
-  ): void {
+  /** An operation on the handle's descriptor that has no buffer. */
+  #push(head: number, handle: Handle, operationFlags: number, operation: number): void {
     const slot = slotOf(handle);
     this.#pending[slot] = (this.#pending[slot] as number) + 1;
     const descriptor = this.descriptors[slot] as number;
-    this.#ring.push(head, descriptor, address, length, operationFlags, handle, operation, 0);
+    this.#ring.push(head, descriptor, 0, 0, 0, operationFlags, handle, operation, 0);
   }
 
-  #pushSend(handle: Handle, offset: number, length: number): void {
-    const address = this.#outputAddress + offset;
-    this.#push(IORING_OP_SEND, handle, address, length, SEND_FLAGS, OPERATION_SEND);
+  #pushSend(handle: Handle, slot: number, offset: number, length: number): void {
+    this.#pending[slot] = (this.#pending[slot] as number) + 1;
+    const low = (this.#outputLow + offset) | 0;
+    // Unsigned overflow of the low word: the sum is below its first addend.
+    const high = low >>> 0 < this.#outputLow ? this.#outputHigh + 1 : this.#outputHigh;
+    const descriptor = this.descriptors[slot] as number;
+    this.#ring.push(
+      IORING_OP_SEND,
+      descriptor,
+      low,
+      high,
+      length,
+      SEND_FLAGS,
+      handle,
+      OPERATION_SEND,
+      0,
+    );
   }
 
   /** Cancels one operation of a handle by its cookie, once. */
@@ -250,19 +267,30 @@ export class UringDriver extends DescriptorDriver {
     if ((flags & CANCELLING) !== 0) return;
     this.flags[slot] = flags | CANCELLING;
     this.#pending[slot] = (this.#pending[slot] as number) + 1;
-    const target = operation * 0x1_0000_0000 + handle;
-    this.#ring.push(IORING_OP_ASYNC_CANCEL, -1, target, 0, 0, handle, OPERATION_CANCEL, 0);
+    // The target is named by its cookie, in the place of an address.
+    const head = IORING_OP_ASYNC_CANCEL;
+    this.#ring.push(head, -1, handle, operation, 0, 0, handle, OPERATION_CANCEL, 0);
   }
 
   /** Before a wait: whatever else may end it. A one-shot poll armed while its descriptor is ready fires at once. */
   #arm(): void {
     if (!this.#wakeArmed && this.wakeDescriptor >= 0) {
       this.#wakeArmed = true;
-      this.#ring.push(IORING_OP_POLL_ADD, this.wakeDescriptor, 0, 0, EPOLLIN, 0, OPERATION_WAKE, 0);
+      this.#ring.push(
+        IORING_OP_POLL_ADD,
+        this.wakeDescriptor,
+        0,
+        0,
+        0,
+        EPOLLIN,
+        0,
+        OPERATION_WAKE,
+        0,
+      );
     }
     if (!this.#watchArmed && this.watched >= 0) {
       this.#watchArmed = true;
-      this.#ring.push(IORING_OP_POLL_ADD, this.watched, 0, 0, EPOLLIN, 0, OPERATION_WATCH, 0);
+      this.#ring.push(IORING_OP_POLL_ADD, this.watched, 0, 0, 0, EPOLLIN, 0, OPERATION_WATCH, 0);
     }
   }
 
@@ -360,7 +388,7 @@ export class UringDriver extends DescriptorDriver {
     const left = (this.#sendLeft[slot] as number) - done;
     this.#sendOffset[slot] = offset;
     this.#sendLeft[slot] = left;
-    this.#pushSend(handle, offset, left);
+    this.#pushSend(handle, slot, offset, left);
   }
 
   #accepted(listener: Handle, result: number, completion: number): void {

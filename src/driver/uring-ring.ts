@@ -55,9 +55,9 @@ export class UringRing {
   readonly descriptor: number;
   readonly #entrance: RingEntrance;
   readonly #mappings: readonly RingMapping[];
-  readonly #queue: Uint32Array;
+  readonly #queue: Int32Array;
   /** 32-bit words of the submission entries. */
-  readonly #submissions: Uint32Array;
+  readonly #submissions: Int32Array;
   /** 32-bit words of the completion entries: user_data low, user_data high, result, flags. */
   readonly completions: Int32Array;
   readonly #sqHeadAt: number;
@@ -116,8 +116,8 @@ export class UringRing {
     this.descriptor = descriptor;
     this.#mappings = [queue, entries];
     this.#entrance = new RingEntrance(descriptor);
-    this.#queue = new Uint32Array(queue.buffer, 0, queueBytes >> 2);
-    this.#submissions = new Uint32Array(entries.buffer);
+    this.#queue = new Int32Array(queue.buffer, 0, queueBytes >> 2);
+    this.#submissions = new Int32Array(entries.buffer);
     this.completions = new Int32Array(queue.buffer, cq(CQ_OFF_CQES), cqEntries * CQE_WORDS);
     this.#sqEntries = sqEntries;
     this.#sqHeadAt = sq(SQ_OFF_HEAD) >> 2;
@@ -136,12 +136,13 @@ export class UringRing {
 
   /**
    * Queues one submission (struct io_uring_sqe, io_uring_enter(2)); submits first when the queue is full.
-   * `head` holds opcode, flags and ioprio as the structure's first word; `address` is exact below 2⁵³.
+   * `head` holds opcode, flags and ioprio as the structure's first word. The entry's other words are always zero.
    */
   push(
     head: number,
     descriptor: number,
-    address: number,
+    addressLow: number,
+    addressHigh: number,
     length: number,
     operationFlags: number,
     cookieLow: number,
@@ -151,31 +152,33 @@ export class UringRing {
     if (this.#unsubmitted === this.#sqEntries) this.flush();
     const words = this.#submissions;
     const at = (this.#sqTail & this.#sqMask) * SQE_WORDS;
-    this.#sqTail = (this.#sqTail + 1) >>> 0;
+    this.#sqTail = (this.#sqTail + 1) | 0;
     this.#unsubmitted++;
     words[at] = head;
     words[at + 1] = descriptor;
-    words[at + 2] = 0;
-    words[at + 3] = 0;
-    words[at + 4] = address >>> 0;
-    words[at + 5] = address / 0x1_0000_0000;
+    words[at + 4] = addressLow;
+    words[at + 5] = addressHigh;
     words[at + 6] = length;
     words[at + 7] = operationFlags;
     words[at + 8] = cookieLow;
     words[at + 9] = cookieHigh;
     words[at + 10] = bufferGroup;
-    words[at + 11] = 0;
-    words[at + 12] = 0;
-    words[at + 13] = 0;
-    words[at + 14] = 0;
-    words[at + 15] = 0;
   }
 
-  /** Sets the offset field (`off`; `addr2` of a connect) of the submission pushed last. */
-  setOffset(value: number): void {
-    const at = (((this.#sqTail - 1) >>> 0) & this.#sqMask) * SQE_WORDS;
-    this.#submissions[at + 2] = value >>> 0;
-    this.#submissions[at + 3] = value / 0x1_0000_0000;
+  /** As `push`, for the one operation that uses the offset field (connect: the length of the address); submits at once. */
+  pushWithOffset(
+    head: number,
+    descriptor: number,
+    address: number,
+    offset: number,
+    cookieLow: number,
+    cookieHigh: number,
+  ): void {
+    this.push(head, descriptor, address | 0, highWord(address), 0, 0, cookieLow, cookieHigh, 0);
+    const at = ((this.#sqTail - 1) & this.#sqMask) * SQE_WORDS;
+    this.#submissions[at + 2] = offset;
+    this.flush();
+    this.#submissions[at + 2] = 0;
   }
 
   /** Entries that the next `enter` will hand to the kernel. */
@@ -205,7 +208,7 @@ export class UringRing {
 
   /** How many completions are there to read. */
   ready(): number {
-    return (Atomics.load(this.#queue, this.#cqTailAt) - this.#cqHead) >>> 0;
+    return (Atomics.load(this.#queue, this.#cqTailAt) - this.#cqHead) | 0;
   }
 
   /** Index of the first word in `completions` of the `n`-th unread completion. */
@@ -215,7 +218,7 @@ export class UringRing {
 
   /** Hands `count` read entries back to the kernel. */
   consumed(count: number): void {
-    this.#cqHead = (this.#cqHead + count) >>> 0;
+    this.#cqHead = (this.#cqHead + count) | 0;
     Atomics.store(this.#queue, this.#cqHeadAt, this.#cqHead);
   }
 
@@ -235,9 +238,14 @@ export class UringRing {
   #account(done: number): void {
     if (done >= 0 || done === -ETIME || done === -EINTR || done === -EBUSY) {
       const head = Atomics.load(this.#queue, this.#sqHeadAt);
-      this.#unsubmitted = (this.#sqTail - head) >>> 0;
+      this.#unsubmitted = (this.#sqTail - head) | 0;
       return;
     }
     throw new Error(`io_uring_enter failed with errno ${-done}: a bug, please report it`);
   }
+}
+
+/** The upper half of an address, which a number holds exactly below 2⁵³. */
+export function highWord(address: number): number {
+  return (address / 0x1_0000_0000) | 0;
 }

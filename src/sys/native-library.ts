@@ -67,12 +67,18 @@ const SYSCALL_CONTROL = {
   syscall: { arguments: [i32, i32, i32, i32, pointer, pointer, u64], return: i32 },
 } as const satisfies ffi.FunctionDefinitions;
 
+/** syscall(2) for io_submit: (number, context, count, entries, unused, unused, unused); io_setup takes (count, context). */
+const SYSCALL_AIO = {
+  syscall: { arguments: [i32, pointer, i32, pointer, i32, i32, u64], return: i32 },
+} as const satisfies ffi.FunctionDefinitions;
+
 type Functions<T extends ffi.FunctionDefinitions> = ffi.DynamicLibraryResult<T>["functions"];
 
 export interface NativeLibrary extends Functions<typeof LIBC> {
   readonly syscallPointers: Functions<typeof SYSCALL_POINTERS>["syscall"];
   readonly syscallWait: Functions<typeof SYSCALL_WAIT>["syscall"];
   readonly syscallControl: Functions<typeof SYSCALL_CONTROL>["syscall"];
+  readonly syscallAio: Functions<typeof SYSCALL_AIO>["syscall"];
   /** A live view on this thread's errno: read it as the very next operation after a failed call. */
   readonly errno: Int32Array;
   /** The address of this thread's libuv loop. */
@@ -117,6 +123,7 @@ function open(): NativeLibrary | NativeUnavailableError {
       syscallPointers: module.dlopen(null, SYSCALL_POINTERS).functions.syscall,
       syscallWait: module.dlopen(null, SYSCALL_WAIT).functions.syscall,
       syscallControl: module.dlopen(null, SYSCALL_CONTROL).functions.syscall,
+      syscallAio: module.dlopen(null, SYSCALL_AIO).functions.syscall,
       errno,
       eventLoop: module.getCurrentEventLoop(),
       viewMemory: (address, length) => module.toArrayBuffer(address, length, false),
