@@ -1,6 +1,12 @@
 // The public face of Sluice: everything a program imports from "sluice".
 
 export { type Codec, DecodeError, type Decoder, type Input, type Output } from "./codec/codec.ts";
+export { type DelimiterOptions, delimiter } from "./codec/delimiter.ts";
+export { fixedSize } from "./codec/fixed-size.ts";
+export { type LengthPrefixOptions, lengthPrefix } from "./codec/length-prefix.ts";
+export { type LinesOptions, lines } from "./codec/lines.ts";
+export type { MessageBytes } from "./codec/message-bytes.ts";
+export { raw } from "./codec/raw.ts";
 export { type CloseReason, type Connection, type Handlers, handlers } from "./handlers.ts";
 export { LIMITS, type Limits, OptionError } from "./limits.ts";
 export { DriverRefusedError } from "./driver/choose-driver.ts";
