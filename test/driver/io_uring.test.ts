@@ -1,0 +1,4 @@
+import { driverConformance } from "./conformance.ts";
+import { nativeHost } from "./real-hosts.ts";
+
+driverConformance(nativeHost("io_uring"));
