@@ -7,7 +7,7 @@ export interface Limits {
   readonly connections: number;
   /** Connections at a time from one IP address (loopback and Unix sockets are exempt); more are reset. */
   readonly connectionsPerAddress: number;
-  /** Bytes that wait to be sent, over all connections and threads. At 80 % accepting stops. */
+  /** Bytes that wait to be sent, over all connections and threads; at most 1 GiB a thread. At 80 % accepting stops. */
   readonly outputBytes: number;
   /** Bytes received and not yet handled, over all connections and threads. */
   readonly inputBytes: number;
@@ -82,9 +82,13 @@ export function completeLimits(given: Partial<Limits> = {}): Limits {
   return complete;
 }
 
+/** What one thread's output can hold at the most: its memory is addressed with small integers. */
+const MOST_OUTPUT_PER_THREAD = 1024 * MIB;
+
 /** One of `parts` equal shares of the limits that hold over all threads; the others stay as they are. */
 export function shareOf(limits: Limits, parts: number): Limits {
-  const outputBytes = Math.max(Math.floor(limits.outputBytes / parts / MIB), 1) * MIB;
+  const share = Math.max(Math.floor(limits.outputBytes / parts / MIB), 1) * MIB;
+  const outputBytes = Math.min(share, MOST_OUTPUT_PER_THREAD);
   return {
     ...limits,
     connections: Math.ceil(limits.connections / parts),

@@ -7,8 +7,11 @@
 // book-keeping is in arrays indexed by offset / 1 KiB: no object per block.
 // Invariant: a block is in exactly one of: a free list, a connection's queue, the unused rest behind #nextSpan.
 
-const SPAN_BYTES = 262_144;
+const SPAN_BITS = 18;
+const SPAN_BYTES = 1 << SPAN_BITS;
 const UNIT_BITS = 10;
+/** The largest arena: an offset is a small integer. */
+export const LARGEST_ARENA = 1 << 30;
 /** Block sizes, small to large; a block's class is its index. */
 export const BLOCK_BYTES = [1024, 4096, 16_384, 65_536] as const;
 export const LARGEST_BLOCK = 65_536;
@@ -27,8 +30,9 @@ export class OutputArena {
   /** Bytes of all blocks in use. */
   inUse = 0;
 
-  /** `bytes` is a whole number of MiB. */
+  /** `bytes` is a whole number of MiB, at most LARGEST_ARENA. */
   constructor(bytes: Buffer) {
+    if (bytes.length > LARGEST_ARENA) throw new RangeError(`an arena has at most ${LARGEST_ARENA} bytes`);
     this.bytes = bytes;
     this.#spans = Math.floor(bytes.length / SPAN_BYTES);
     this.#spanClass = new Uint8Array(this.#spans);
@@ -65,7 +69,7 @@ export class OutputArena {
   }
 
   classOf(block: number): number {
-    return this.#spanClass[Math.floor(block / SPAN_BYTES)] as number;
+    return this.#spanClass[block >> SPAN_BITS] as number;
   }
 
   /** Bytes written into a block. */

@@ -2,6 +2,7 @@
 
 import { countersOf } from "../../reactor/counters.ts";
 import { sharesDescriptors } from "../../driver/choose-driver.ts";
+import { shareOf } from "../../limits.ts";
 import { loadHandlers } from "../handler-module.ts";
 import { listenAddress, openSharedListener, ownTarget } from "../listener.ts";
 import { ReactorThread } from "../reactor-thread.ts";
@@ -16,7 +17,7 @@ export async function startEventLoop(plan: ModelPlan): Promise<RunningModel> {
   const thread = new ReactorThread({
     driver: driver.driver,
     handlers,
-    limits: options.limits,
+    limits: shareOf(options.limits, 1),
     overflow: options.overflow,
     counters: countersOf(plan.counters, 0),
     report: options.onError,
