@@ -1,5 +1,13 @@
 // The section of RESULTS.md about the key-value example and redis-server.
-import { format, formatSpread, NOTHING, percent, roundsOf, table } from "./markdown.ts";
+import {
+  disturbanceNote,
+  format,
+  formatSpread,
+  NOTHING,
+  percent,
+  roundsOf,
+  table,
+} from "./markdown.ts";
 import type { KeyValueMeasurement, KeyValueResult } from "./results.ts";
 import { median, spread } from "./statistics.ts";
 
@@ -18,11 +26,20 @@ export function keyValueReport({ provenance, measurements, absences }: KeyValueR
   const rows = [...groups.values()]
     .toSorted((a, b) => order(a[0]) - order(b[0]))
     .map((group) => row(group, measurements));
-  const notes = absences.map(({ server, round, reason }) =>
-    round === undefined
-      ? `- **missing: ${server}**: ${reason}`
-      : `- **failed: ${server}**, round ${round}: ${reason}`,
-  );
+  const notes = [
+    ...absences.map(({ server, round, reason }) =>
+      round === undefined
+        ? `- **missing: ${server}**: ${reason}`
+        : `- **failed: ${server}**, round ${round}: ${reason}`,
+    ),
+    ...disturbanceNote(
+      measurements.map((m) => ({
+        name: `${m.server} ${m.test} -P ${m.pipeline} ${m.round}`,
+        serverKeptWaiting: m.serverKeptWaiting,
+        loadKeptWaiting: m.generatorKeptWaiting,
+      })),
+    ),
+  ];
   const parts = [
     "## Key-value example against redis-server",
     "`examples/key-value.ts` and redis-server (no persistence), one thread each on the server core, `redis-benchmark` with 50 connections on the load core. Ratios are taken to redis-server of the same round. **gen**: redis-benchmark was busy all the time and the server was not, so operations/s is a lower bound for that server and CPU per operation is the column that tells.",

@@ -11,6 +11,7 @@ import { describeMachine } from "./machine.ts";
 import { type RedisLoad, runRedisBenchmark } from "./redis-benchmark.ts";
 import { type Absence, type KeyValueMeasurement, readResults, writeResults } from "./results.ts";
 import { LOAD_CORE, reasonMissing, type Server, sluice, startServer } from "./servers.ts";
+import { isDisturbed } from "./statistics.ts";
 
 const CONNECTIONS = 50;
 const PIPELINES = [1, 16];
@@ -94,7 +95,8 @@ async function runContestant(
       console.log(
         `  round ${round}  ${contestant.name.padEnd(16)} ${test.padEnd(10)} -P ${String(pipeline).padEnd(2)} ` +
           `${figures.operationsPerSecond.toFixed(0).padStart(9)}/s  ${figures.cpuUsPerOperation.toFixed(3)} µs CPU/operation  ` +
-          `busy: server ${(figures.serverBusy * 100).toFixed(0)} %, load ${(figures.generatorBusy * 100).toFixed(0)} %`,
+          `busy: server ${(figures.serverBusy * 100).toFixed(0)} %, load ${(figures.generatorBusy * 100).toFixed(0)} %` +
+          `${figures.generatorBound ? " gen" : ""}${isDisturbed(figures.serverKeptWaiting, figures.generatorKeptWaiting) ? "  disturbed" : ""}`,
       );
     }
     return measurements;

@@ -1,5 +1,5 @@
 // Tables and numbers for the reports.
-import type { Spread } from "./statistics.ts";
+import { DISTURBED, isDisturbed, type Spread } from "./statistics.ts";
 
 /** So many columns from the left are text, all others are figures. */
 export function table(
@@ -33,3 +33,22 @@ export const percent = (share: number | undefined): string =>
   share === undefined ? NOTHING : `${format(share * 100)} %`;
 
 export const roundsOf = (rounds: number): string => (rounds === 1 ? "1 round" : `${rounds} rounds`);
+
+export interface Disturbance {
+  readonly name: string;
+  readonly serverKeptWaiting: number;
+  readonly loadKeptWaiting: number;
+}
+
+/** Names the measurements during which other processes had one of the two cores. */
+export function disturbanceNote(all: readonly Disturbance[]): string[] {
+  const disturbed = all.filter((one) => isDisturbed(one.serverKeptWaiting, one.loadKeptWaiting));
+  if (disturbed.length === 0) return [];
+  const which = disturbed.map(
+    ({ name, serverKeptWaiting, loadKeptWaiting }) =>
+      `${name} (${percent(serverKeptWaiting)}, ${percent(loadKeptWaiting)})`,
+  );
+  return [
+    `- **disturbed**: in ${disturbed.length} of ${all.length} measurements other processes kept the server or the load from running for more than ${percent(DISTURBED)} of the time: ${which.join("; ")}`,
+  ];
+}

@@ -5,20 +5,30 @@
 // reads the server's CPU clock itself, at the very ends of the window.)
 import { readdirSync, readFileSync } from "node:fs";
 
+export interface CpuTimes {
+  readonly usedNs: number;
+  /** It could have run, but other processes had the core. */
+  readonly keptWaitingNs: number;
+}
+
 /** Undefined when the process has gone. Threads that have ended are not counted. */
-export function cpuNs(pid: number): number | undefined {
+export function cpuTimes(pid: number): CpuTimes | undefined {
   let threads: string[];
   try {
     threads = readdirSync(`/proc/${pid}/task`);
   } catch (error) {
     return goneOrThrow(error);
   }
-  let sum = 0;
+  let usedNs = 0;
+  let keptWaitingNs = 0;
   for (const thread of threads) {
     const line = readOrUndefined(`/proc/${pid}/task/${thread}/schedstat`);
-    if (line !== undefined) sum += Number(line.split(" ")[0]);
+    if (line === undefined) continue;
+    const [used, waited] = line.split(" ");
+    usedNs += Number(used);
+    keptWaitingNs += Number(waited);
   }
-  return sum;
+  return { usedNs, keptWaitingNs };
 }
 
 /**

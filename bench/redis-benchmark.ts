@@ -2,7 +2,7 @@
 // measures what it cost the server, and itself.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { cpuNs } from "./process-figures.ts";
+import { type CpuTimes, cpuTimes } from "./process-figures.ts";
 import { LOAD_CORE, type RunningServer } from "./servers.ts";
 
 export interface RedisLoad {
@@ -18,7 +18,9 @@ export interface RedisFigures {
   readonly p99Ms: number;
   readonly cpuUsPerOperation: number;
   readonly serverBusy: number;
+  readonly serverKeptWaiting: number;
   readonly generatorBusy: number;
+  readonly generatorKeptWaiting: number;
   readonly generatorBound: boolean;
 }
 
@@ -31,7 +33,7 @@ export async function runRedisBenchmark(
   server: RunningServer,
   load: RedisLoad,
 ): Promise<RedisFigures> {
-  const serverBefore = cpuNs(server.pid);
+  const serverBefore = cpuTimes(server.pid);
   const startedAt = performance.now();
   const child = spawn(
     "taskset",
@@ -53,14 +55,14 @@ export async function runRedisBenchmark(
     complaint += chunk.toString();
   });
 
-  let generatorBusy = 0;
+  let generator: Shares = { busy: 0, keptWaiting: 0 };
   const sampler = setInterval(() => {
-    const used = child.pid === undefined ? undefined : cpuNs(child.pid);
-    if (used) generatorBusy = used / 1e6 / (performance.now() - startedAt);
+    const times = child.pid === undefined ? undefined : cpuTimes(child.pid);
+    if (times !== undefined) generator = shares(NOTHING_USED, times, performance.now() - startedAt);
   }, SAMPLE_MS);
   await once(child, "close");
   const elapsedMs = performance.now() - startedAt;
-  const serverAfter = cpuNs(server.pid);
+  const serverAfter = cpuTimes(server.pid);
   clearInterval(sampler);
   process.removeListener("exit", killOnExit);
 
@@ -72,16 +74,30 @@ export async function runRedisBenchmark(
   if (serverBefore === undefined || serverAfter === undefined)
     throw new Error("the server has gone");
   const row = parseCsv(output, complaint);
-  const usedNs = serverAfter - serverBefore;
-  const serverBusy = usedNs / 1e6 / elapsedMs;
+  const own = shares(serverBefore, serverAfter, elapsedMs);
   return {
     ...row,
-    cpuUsPerOperation: usedNs / 1e3 / load.requests,
-    serverBusy,
-    generatorBusy,
-    generatorBound: generatorBusy >= BUSY && serverBusy < BUSY,
+    cpuUsPerOperation: (serverAfter.usedNs - serverBefore.usedNs) / 1e3 / load.requests,
+    serverBusy: own.busy,
+    serverKeptWaiting: own.keptWaiting,
+    generatorBusy: generator.busy,
+    generatorKeptWaiting: generator.keptWaiting,
+    generatorBound:
+      generator.busy + generator.keptWaiting >= BUSY && own.busy + own.keptWaiting < BUSY,
   };
 }
+
+interface Shares {
+  readonly busy: number;
+  readonly keptWaiting: number;
+}
+
+const NOTHING_USED: CpuTimes = { usedNs: 0, keptWaitingNs: 0 };
+
+const shares = (from: CpuTimes, to: CpuTimes, elapsedMs: number): Shares => ({
+  busy: (to.usedNs - from.usedNs) / 1e6 / elapsedMs,
+  keptWaiting: (to.keptWaitingNs - from.keptWaitingNs) / 1e6 / elapsedMs,
+});
 
 /** `"test","rps",...` and below it one line of quoted values. */
 function parseCsv(

@@ -1,11 +1,19 @@
 // Writes RESULTS.md from everything in results.json: what was measured and where, which
 // figures are reached, then a table per scenario.
 import { keyValueReport } from "./key-value-report.ts";
-import { format, formatSpread, NOTHING, percent, roundsOf, table } from "./markdown.ts";
+import {
+  disturbanceNote,
+  format,
+  formatSpread,
+  NOTHING,
+  percent,
+  roundsOf,
+  table,
+} from "./markdown.ts";
 import type { Measurement, Provenance, Results, ScenarioResult } from "./results.ts";
 import { KERNEL_TICK_MS, type Scenario, scenarios } from "./scenarios.ts";
 import { LOAD_CORE, REFERENCE, SERVER_CORE, servers } from "./servers.ts";
-import { DISTURBED, isDisturbed, median, ofServer, ratios, spread } from "./statistics.ts";
+import { DISTURBED, median, ofServer, ratios, spread } from "./statistics.ts";
 import {
   isGeneratorBound,
   judge,
@@ -262,17 +270,15 @@ function scenarioSection(scenario: Scenario, result: ScenarioResult): string {
   return parts.join("\n\n");
 }
 
-/** Other processes had the cores: such figures are worth little, and the report says so. */
+/** Such figures are worth little, and the report says so. */
 function disturbanceNotes(measurements: readonly Measurement[]): string[] {
-  const disturbed = measurements.filter(isDisturbed);
-  if (disturbed.length === 0) return [];
-  const which = disturbed.map(
-    ({ server, round, serverKeptWaiting, loadKeptWaiting }) =>
-      `${server} ${round} (${percent(serverKeptWaiting)}, ${percent(loadKeptWaiting)})`,
+  return disturbanceNote(
+    measurements.map(({ server, round, serverKeptWaiting, loadKeptWaiting }) => ({
+      name: `${server} ${round}`,
+      serverKeptWaiting,
+      loadKeptWaiting,
+    })),
   );
-  return [
-    `- **disturbed**: in ${disturbed.length} of ${measurements.length} measurements other processes kept the server or the load from running for more than ${percent(DISTURBED)} of the time: ${which.join("; ")}`,
-  ];
 }
 
 function errorNotes(measurements: readonly Measurement[]): string[] {

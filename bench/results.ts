@@ -58,7 +58,9 @@ export interface KeyValueMeasurement {
   readonly cpuUsPerOperation: number;
   readonly p99Ms: number;
   readonly serverBusy: number;
+  readonly serverKeptWaiting: number;
   readonly generatorBusy: number;
+  readonly generatorKeptWaiting: number;
   readonly generatorBound: boolean;
 }
 

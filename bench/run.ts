@@ -126,7 +126,7 @@ async function runScenario(
 
 function progressLine(m: Measurement): string {
   const remarks = Object.entries(m.errors).map(([name, count]) => `  ${count} × ${name}`);
-  if (isDisturbed(m)) remarks.push("  disturbed");
+  if (isDisturbed(m.serverKeptWaiting, m.loadKeptWaiting)) remarks.push("  disturbed");
   const start = `  round ${m.round}  ${m.server.padEnd(16)}`;
   if (m.rssPerConnectionBytes !== undefined) {
     const perConnection = (m.rssPerConnectionBytes / 1024).toFixed(2);

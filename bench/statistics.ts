@@ -44,5 +44,5 @@ export function ratios(
 /** From this share of the window on, waiting for a core that others had counts as a disturbance. */
 export const DISTURBED = 0.05;
 
-export const isDisturbed = (measurement: Measurement): boolean =>
-  Math.max(measurement.serverKeptWaiting, measurement.loadKeptWaiting) > DISTURBED;
+export const isDisturbed = (serverKeptWaiting: number, loadKeptWaiting: number): boolean =>
+  Math.max(serverKeptWaiting, loadKeptWaiting) > DISTURBED;
