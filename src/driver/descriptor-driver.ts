@@ -4,8 +4,9 @@
 // A subclass is a mechanism: how to start and stop receiving and accepting, how to send, and what must happen before a
 // descriptor may be closed. It is the flow's owner; nothing in here calls the kernel for I/O.
 //
-// Invariant: a slot is in use from `take` to `vacate`, and `descriptors[slot]` is −1 from the moment its descriptor is
-// given to close(2): another thread that cleans up after this one must never close a number that is used again.
+// Invariant: a slot is in use from `take` to `vacate`. What this driver owns is noted in shared memory for whoever cleans
+// up after its thread, and the note is gone before the descriptor is given to close(2): a number that may be used again
+// must never be closed by somebody else. A listener that belongs to someone else is never noted.
 
 import { performance } from "node:perf_hooks";
 import type { Address } from "../sys/address.ts";
@@ -90,7 +91,9 @@ export abstract class DescriptorDriver implements Driver {
   protected readonly descriptors: Int32Array;
   protected readonly outputMemory: NativeMemory;
   protected watched = -1;
+  /** Shared notes: the driver's own descriptors, and each slot's. */
   readonly #own: Int32Array;
+  readonly #noted: Int32Array;
   readonly #nonBlocking: boolean;
   /** kind, handle, value of each event that waits for the next turn. */
   #deferred: number[] = [];
@@ -109,7 +112,8 @@ export abstract class DescriptorDriver implements Driver {
     this.slots = new SlotTable(options.slots);
     this.flags = new Uint32Array(options.slots);
     this.#own = table.subarray(0, OWN_DESCRIPTORS).fill(-1);
-    this.descriptors = table.subarray(OWN_DESCRIPTORS, OWN_DESCRIPTORS + options.slots).fill(-1);
+    this.#noted = table.subarray(OWN_DESCRIPTORS, OWN_DESCRIPTORS + options.slots).fill(-1);
+    this.descriptors = new Int32Array(options.slots).fill(-1);
     this.#nonBlocking = nonBlocking;
     this.outputMemory = NativeMemory.allocate(options.outputBytes);
     this.output = this.outputMemory.bytes;
@@ -263,6 +267,7 @@ export abstract class DescriptorDriver implements Driver {
     const slot = slotOf(handle);
     this.flags[slot] = flags;
     this.descriptors[slot] = descriptor < 0 ? -1 : descriptor;
+    if ((flags & FOREIGN) === 0) this.#noted[slot] = this.descriptors[slot] as number;
     return handle;
   }
 
@@ -271,6 +276,7 @@ export abstract class DescriptorDriver implements Driver {
     const slot = slotOf(handle);
     const descriptor = this.descriptors[slot] as number;
     this.descriptors[slot] = -1;
+    this.#noted[slot] = -1;
     return descriptor;
   }
 
@@ -367,6 +373,7 @@ export abstract class DescriptorDriver implements Driver {
       const descriptor = this.descriptors[slot] as number;
       if (descriptor < 0) continue;
       this.descriptors[slot] = -1;
+      this.#noted[slot] = -1;
       if (((this.flags[slot] as number) & FOREIGN) === 0) closeDescriptor(descriptor);
     }
     for (const { descriptor } of this.#parked.splice(0)) closeDescriptor(descriptor);
@@ -415,6 +422,7 @@ export abstract class DescriptorDriver implements Driver {
     const slot = slotOf(handle);
     this.flags[slot] = 0;
     this.descriptors[slot] = -1;
+    this.#noted[slot] = -1;
     this.slots.release(handle);
   }
 }
