@@ -5,6 +5,7 @@ import { resolve } from "node:path";
 import { extname } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
+import { deferred } from "../deferred.ts";
 import { CHOICES } from "../driver/choose-driver.ts";
 import { MODELS, type ServeOptions } from "../server/options.ts";
 import { type Server, serve } from "../server/serve.ts";
@@ -142,7 +143,7 @@ function say(values: Values, event: string, text: string): void {
 }
 
 function stopSignal(): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
+  const { promise, resolve } = deferred<void>();
   process.once("SIGTERM", () => resolve()).once("SIGINT", () => resolve());
   return promise;
 }

@@ -7,6 +7,7 @@
 // (OUTPUT_ENDING → OUTPUT_ENDED, CLOSING → LINGERING → GONE).
 
 import type { Decoder } from "../codec/codec.ts";
+import { deferred } from "../deferred.ts";
 import type { CloseReason, Connection } from "../handlers.ts";
 import type { Address } from "../sys/address.ts";
 import { SystemError } from "../sys/errno.ts";
@@ -121,7 +122,7 @@ export class ReactorConnection<Message, Sent, State> implements Connection<Sent,
   drained(): Promise<void> {
     const { lowWaterBytes } = this.#reactor.limits;
     if (this.pendingBytes <= lowWaterBytes || (this.flags & GONE) !== 0) return Promise.resolve();
-    const { promise, resolve } = Promise.withResolvers<void>();
+    const { promise, resolve } = deferred<void>();
     this.waiting ??= [];
     this.waiting.push(resolve);
     return promise;

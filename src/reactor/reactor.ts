@@ -12,6 +12,7 @@ import { raw } from "../codec/raw.ts";
 import type { Codec, Output } from "../codec/codec.ts";
 import type { Driver, DriverEvents, Handle, ListenTarget } from "../driver/driver.ts";
 import { slotOf } from "../driver/handle.ts";
+import { deferred } from "../deferred.ts";
 import type { CloseReason, Handlers } from "../handlers.ts";
 import type { Limits } from "../limits.ts";
 import { SystemError } from "../sys/errno.ts";
@@ -129,7 +130,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
   async listen(target: ListenTarget): Promise<Handle> {
     const listener = this.driver.listen(target);
     if (listener < 0) throw new SystemError("listen", listener);
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const { promise, resolve, reject } = deferred<void>();
     this.#listening.set(listener, { resolve, reject });
     await promise;
     this.#acceptor.add(listener);
@@ -143,7 +144,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
   drain(): Promise<void> {
     this.#acceptor.close();
     this.#draining = true;
-    const { promise, resolve } = Promise.withResolvers<void>();
+    const { promise, resolve } = deferred<void>();
     this.#emptied = resolve;
     for (const connection of this.#connections) {
       if (connection !== undefined) this.#drainOne(connection);

@@ -1,5 +1,6 @@
 // event-loop: one reactor in the calling thread, beside everything else that runs there. No threads, no locks; one core.
 
+import { deferred } from "../../deferred.ts";
 import { countersOf } from "../../reactor/counters.ts";
 import { sharesDescriptors } from "../../driver/choose-driver.ts";
 import { shareOf } from "../../limits.ts";
@@ -26,7 +27,7 @@ export async function startEventLoop(plan: ModelPlan): Promise<RunningModel> {
     listener === undefined
       ? ownTarget(wanted, options)
       : { descriptor: listener.descriptor, shared: false };
-  const ended = Promise.withResolvers<void>();
+  const ended = deferred<void>();
   try {
     const address = await thread.listen(target);
     return {

@@ -7,6 +7,7 @@
 
 import { extname } from "node:path";
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
+import { deferred } from "../../deferred.ts";
 import { closeLeftDescriptors } from "../../driver/left-descriptors.ts";
 import { OWN_DESCRIPTORS, type ListenTarget } from "../../driver/driver.ts";
 import { sharesDescriptors } from "../../driver/choose-driver.ts";
@@ -47,7 +48,7 @@ class MultiReactor implements RunningModel {
   readonly #plan: ModelPlan;
   readonly #limits: Limits;
   readonly #seats: readonly Seat[];
-  readonly #end = Promise.withResolvers<void>();
+  readonly #end = deferred<void>();
   #listener: { readonly descriptor: number; readonly address: Address; close(): void } | undefined;
   #wanted: Address | undefined;
   #closing = false;
@@ -64,7 +65,7 @@ class MultiReactor implements RunningModel {
       descriptors: new Int32Array(new SharedArrayBuffer(entries * 4)).fill(-1),
       worker: undefined,
       port: undefined,
-      listening: Promise.withResolvers<Address>(),
+      listening: deferred<Address>(),
       closed: undefined,
     }));
   }
@@ -106,7 +107,7 @@ class MultiReactor implements RunningModel {
     });
     seat.worker = worker;
     seat.port = port1;
-    seat.listening = Promise.withResolvers<Address>();
+    seat.listening = deferred<Address>();
     port1.on("message", (message: FromWorker) => this.#heard(seat, message));
     worker.on("error", (error) => this.#plan.options.onError(error));
     worker.on("exit", (code) => this.#left(seat, worker, code));
@@ -184,7 +185,7 @@ class MultiReactor implements RunningModel {
   async #closeSeat(seat: Seat, drainMs: number): Promise<boolean> {
     const { worker, port } = seat;
     if (worker === undefined || port === undefined) return true;
-    seat.closed = Promise.withResolvers<boolean>();
+    seat.closed = deferred<boolean>();
     port.postMessage({ kind: "close", drainMs });
     const clean = await seat.closed.promise;
     await worker.terminate();
