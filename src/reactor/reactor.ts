@@ -185,6 +185,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     if (now >= this.#acceptor.retryMs) this.#acceptor.retry(now);
     if (now >= this.#sweepMs) this.#sweep(now);
     if (this.#sends.hasWork) this.#flush(now);
+    this.#account();
     return ran;
   }
 
@@ -291,6 +292,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     this.#counters[CLOSED] = (this.#counters[CLOSED] as number) + 1;
     this.#deadlines.clear(slot);
     this.#sends.drop(connection);
+    this.#counters[OUTPUT_BYTES] = this.#sends.arena.inUse;
     this.incoming.release(connection);
     this.#acceptor.dismissed(connection.countedAddress, this.#count);
     this.#tellWaiting(connection);
@@ -330,11 +332,15 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
 
   #flush(now: number): void {
     this.#sends.flush(now);
+    this.#counters[BUFFER_STARVATION] = this.driver.counters.bufferStarvation;
+    if (this.#sweepMs === NEVER) this.#sweepMs = now + this.limits.writeMs / SWEEPS_PER_DEADLINE;
+  }
+
+  /** Memory also becomes free in turns in which nothing is flushed. */
+  #account(): void {
     const { arena } = this.#sends;
     this.#counters[OUTPUT_BYTES] = arena.inUse;
-    this.#counters[BUFFER_STARVATION] = this.driver.counters.bufferStarvation;
     this.#acceptor.setMemoryScarce(arena.inUse > arena.capacity * SCARCE);
-    if (this.#sweepMs === NEVER) this.#sweepMs = now + this.limits.writeMs / SWEEPS_PER_DEADLINE;
   }
 
   #expired(slot: number, now: number): void {
