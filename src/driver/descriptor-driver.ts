@@ -196,6 +196,7 @@ export abstract class DescriptorDriver implements Driver {
     const slot = slotOf(handle);
     if (reset) setLinger(this.descriptors[slot] as number, true);
     this.flags[slot] = (this.flags[slot] as number) | CLOSING;
+    if (this.#parked.length > 0) this.#dropParked(handle);
     this.finish(handle);
     return 0;
   }
@@ -249,7 +250,10 @@ export abstract class DescriptorDriver implements Driver {
   }
 
   protected isOpen(handle: Handle): boolean {
-    return this.slots.holds(handle) && ((this.flags[slotOf(handle)] as number) & CLOSING) === 0;
+    if (!this.slots.holds(handle)) return false;
+    // A free slot has no flags: its handle is one that was never given out.
+    const flags = this.flags[slotOf(handle)] as number;
+    return flags !== 0 && (flags & CLOSING) === 0;
   }
 
   /** −errno when a send (or a shutdown) on this handle is not to be started now, else 0. */
@@ -386,9 +390,13 @@ export abstract class DescriptorDriver implements Driver {
     if (kind === DEFERRED_SENT) this.deliverSent(handle, value);
     else if (kind === DEFERRED_ACCEPTED) this.acceptedDescriptor(handle, value);
     else if (kind === DEFERRED_CLOSED) this.vacate(handle);
-    else if (kind === DEFERRED_CONNECTED) this.finishConnect(handle, value);
+    else if (kind === DEFERRED_CONNECTED) this.#deliverConnected(handle, value);
     else if (kind === DEFERRED_LISTENING) this.#deliverListening(handle, value);
     else this.#deliverDetached(handle);
+  }
+
+  #deliverConnected(handle: Handle, result: number): void {
+    if (this.isOpen(handle)) this.finishConnect(handle, result);
   }
 
   #deliverListening(handle: Handle, result: number): void {
@@ -415,6 +423,16 @@ export abstract class DescriptorDriver implements Driver {
       this.#parked.splice(at, 1);
       this.defer(DEFERRED_ACCEPTED, listener, parked.descriptor);
       room--;
+    }
+  }
+
+  /** Nobody will ask for what this listener has accepted and could not hand out. */
+  #dropParked(listener: Handle): void {
+    for (let at = this.#parked.length - 1; at >= 0; at--) {
+      const parked = this.#parked[at];
+      if (parked?.listener !== listener) continue;
+      this.#parked.splice(at, 1);
+      closeDescriptor(parked.descriptor);
     }
   }
 

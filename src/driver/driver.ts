@@ -82,9 +82,12 @@ export interface Driver {
   /** The watched descriptor was readable in the last turn. */
   readonly watchedReady: boolean;
 
-  /** Starts listening: `listening` follows. −EMFILE without a free slot. */
+  /**
+   * Starts listening: `listening` follows. −EMFILE without a free slot.
+   * @throws AddressError for an address that is none; nothing is left open then
+   */
   listen(target: ListenTarget): Handle | number;
-  /** Starts connecting: `connected` follows. */
+  /** Starts connecting: `connected` follows. @throws AddressError likewise */
   connect(address: Address, options: SocketOptions): Handle | number;
   /** Takes over a connected descriptor; paused. −ENOTSUP without the capability. */
   adopt(descriptor: number): Handle | number;

@@ -28,6 +28,7 @@ import { acceptFrom, Epoll, openEpoll } from "../sys/epoll-calls.ts";
 import { EAGAIN, ECANCELED, EINPROGRESS, EINTR, SystemError } from "../sys/errno.ts";
 import { NativeMemory } from "../sys/native-memory.ts";
 import {
+  assertAddress,
   closeDescriptor,
   connectSocket,
   drainEventfd,
@@ -121,6 +122,7 @@ export class EpollDriver extends DescriptorDriver {
   }
 
   connect(address: Address, options: SocketOptions): Handle | number {
+    assertAddress(address);
     const descriptor = openSocket(address.family, true);
     if (descriptor < 0) return descriptor;
     const failed = setSocketOptions(descriptor, address.family, options);
@@ -354,7 +356,7 @@ export class EpollDriver extends DescriptorDriver {
 
   #connectReady(handle: Handle, slot: number): void {
     const error = pendingError(this.descriptors[slot] as number);
-    this.finishConnect(handle, -Math.abs(error));
+    this.finishConnect(handle, error > 0 ? -error : error);
   }
 
   #acceptSome(listener: Handle): void {

@@ -2,6 +2,7 @@
 
 import type { Address } from "../sys/address.ts";
 import {
+  assertAddress,
   bindSocket,
   closeDescriptor,
   listenSocket,
@@ -17,6 +18,7 @@ export function openListener(
   options: SocketOptions,
   nonBlocking: boolean,
 ): number {
+  assertAddress(address);
   const descriptor = openSocket(address.family, nonBlocking);
   if (descriptor < 0) return descriptor;
   let failed = setSocketOptions(descriptor, address.family, options);

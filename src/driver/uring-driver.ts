@@ -36,6 +36,7 @@ import { type Address, writeSockaddr } from "../sys/address.ts";
 import { ECANCELED, ENOBUFS, SystemError } from "../sys/errno.ts";
 import { NativeMemory, PAGE } from "../sys/native-memory.ts";
 import {
+  assertAddress,
   closeDescriptor,
   drainEventfd,
   openSocket,
@@ -132,6 +133,7 @@ export class UringDriver extends DescriptorDriver {
   }
 
   connect(address: Address, options: SocketOptions): Handle | number {
+    assertAddress(address);
     const descriptor = openSocket(address.family, false);
     if (descriptor < 0) return descriptor;
     const failed = setSocketOptions(descriptor, address.family, options);

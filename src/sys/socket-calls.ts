@@ -115,6 +115,11 @@ export function openSocket(family: Address["family"], nonBlocking: boolean): num
   return result(nativeLibrary().socket(FAMILIES[family], type, 0));
 }
 
+/** Throws before anything is opened. @throws AddressError when the address cannot be written as a sockaddr */
+export function assertAddress(address: Address): void {
+  writeSockaddr(address, scratch(), 0);
+}
+
 /** bind(2). @throws AddressError when the address cannot be written as a sockaddr */
 export function bindSocket(descriptor: number, address: Address): number {
   const length = writeSockaddr(address, scratch(), 0);
