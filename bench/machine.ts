@@ -8,6 +8,8 @@ export interface Machine {
   readonly cpu: string;
   readonly memoryGiB: number;
   readonly kernel: string;
+  /** It paces what is sent, also on loopback. */
+  readonly congestionControl: string;
   readonly versions: Readonly<Record<string, string>>;
 }
 
@@ -17,6 +19,7 @@ export function describeMachine(): Machine {
     cpu: `${cores.length} cores, ${cpuName(cores[0]?.model ?? "unknown")}`,
     memoryGiB: Math.round(totalmem() / 2 ** 30),
     kernel: `Linux ${release()}`,
+    congestionControl: readFileSync("/proc/sys/net/ipv4/tcp_congestion_control", "utf8").trim(),
     versions: {
       Sluice: sluiceVersion(),
       Node: process.version,

@@ -56,7 +56,7 @@ function machineSection(provenances: readonly Provenance[]): string {
       [
         ["date", newest.date],
         ["machine", `${machine.cpu}, ${machine.memoryGiB} GiB`],
-        ["kernel", machine.kernel],
+        ["kernel", `${machine.kernel}, TCP congestion control ${machine.congestionControl}`],
         ...Object.entries(machine.versions),
       ],
       2,
