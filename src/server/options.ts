@@ -33,7 +33,7 @@ export interface ServeOptions {
   readonly noDelay?: boolean;
   /** Default: after 60 s of silence, every 10 s, 6 times. */
   readonly keepAlive?: KeepAlive | false;
-  /** TCP_USER_TIMEOUT in ms. Default 30,000. */
+  /** TCP_USER_TIMEOUT in ms. Default 30,000; the portable driver has none. */
   readonly userTimeoutMs?: number;
   /** Each reactor gets a listening socket of its own (SO_REUSEPORT). Closing one resets what is queued on it. */
   readonly reusePort?: boolean;
@@ -63,6 +63,13 @@ export interface CheckedOptions {
 }
 
 const KEEP_ALIVE: KeepAlive = { idleSeconds: 60, intervalSeconds: 10, count: 6 };
+const USER_TIMEOUT_MS = 30_000;
+const NEED_DESCRIPTORS = [
+  "userTimeoutMs",
+  "receiveBufferBytes",
+  "sendBufferBytes",
+  "deferAcceptSeconds",
+] as const;
 const MOST_THREADS = 256;
 
 /** @throws OptionError */
@@ -100,18 +107,35 @@ export function checkOptions(options: ServeOptions, fromModule: boolean): Checke
 
 function socketOptions(options: ServeOptions): SocketOptions {
   const { receiveBufferBytes, sendBufferBytes, deferAcceptSeconds } = options;
-  const userTimeoutMs = integer("userTimeoutMs", options.userTimeoutMs ?? 30_000, 1, 3_600_000);
+  const { userTimeoutMs } = options;
   return {
     reuseAddress: true,
     noDelay: options.noDelay ?? true,
     keepAlive: options.keepAlive ?? KEEP_ALIVE,
-    userTimeoutMs,
+    ...(userTimeoutMs !== undefined && {
+      userTimeoutMs: integer("userTimeoutMs", userTimeoutMs, 1, 3_600_000),
+    }),
     ipv6Only: options.ipv6Only ?? false,
     reusePort: options.reusePort ?? false,
     ...(receiveBufferBytes !== undefined && { receiveBufferBytes }),
     ...(sendBufferBytes !== undefined && { sendBufferBytes }),
     ...(deferAcceptSeconds !== undefined && { deferAcceptSeconds }),
   };
+}
+
+/**
+ * The options with the defaults that need a descriptor, or a refusal of those that the chosen driver cannot set.
+ * @throws OptionError
+ */
+export function socketOptionsOf(
+  given: SocketOptions,
+  driver: DriverChoice,
+  hasDescriptors: boolean,
+): SocketOptions {
+  if (hasDescriptors) return { userTimeoutMs: USER_TIMEOUT_MS, ...given };
+  const refused = NEED_DESCRIPTORS.find((name) => given[name] !== undefined);
+  if (refused === undefined) return given;
+  throw new OptionError(`the ${driver} driver cannot set ${refused}: leave it out or choose another`);
 }
 
 function integer(name: string, value: number, minimum: number, maximum: number): number {

@@ -15,6 +15,7 @@ import {
   checkOptions,
   type ModelName,
   type ServeOptions,
+  socketOptionsOf,
 } from "./options.ts";
 import { readStatistics, type Statistics } from "./statistics.ts";
 
@@ -98,7 +99,12 @@ async function start(
   handlers: { readonly module: URL } | { readonly table: AnyHandlers },
 ): Promise<Server> {
   const driver = chooseDriver(given.driver);
-  const options = { ...given, limits: withinDescriptors(given, sharesDescriptors(driver.driver)) };
+  const hasDescriptors = sharesDescriptors(driver.driver);
+  const options = {
+    ...given,
+    limits: withinDescriptors(given, hasDescriptors),
+    socket: socketOptionsOf(given.socket, driver.driver, hasDescriptors),
+  };
   const counters = makeCounters(options.threads);
   const model = await MODELS[options.model]({ options, driver, handlers, counters });
   let closing: Promise<boolean> | undefined;
