@@ -130,6 +130,8 @@ export class Closing<Message, Sent, State> {
     connection.flags |= LINGERING;
     this.#endStream(connection);
     this.#deadlines.set(slotOf(connection.handle), this.#driver.now() + this.#limits.lingerMs);
+    // Where the thread is not ours, it may be asleep until a later deadline.
+    if (!this.#driver.capabilities.waits) this.#driver.wake();
     if ((connection.flags & DRIVER_PAUSED) === 0) return;
     connection.flags &= ~DRIVER_PAUSED;
     this.#driver.resume(connection.handle);

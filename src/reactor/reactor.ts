@@ -276,7 +276,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     const connection = this.#connections[slotOf(handle)];
     if (connection === undefined) return;
     if (result > 0) this.#counters[BYTES_SENT] = (this.#counters[BYTES_SENT] as number) + result;
-    this.#sends.sent(connection, result >= 0, this.nowMs());
+    this.#sends.sent(connection, result >= 0);
     if (result < 0) return this.#failed(connection, "send", result);
     if (connection.pendingBytes <= this.limits.lowWaterBytes) this.#drained(connection);
     if (connection.pendingBytes === 0) this.closing.flushed(connection);

@@ -18,6 +18,7 @@ const UTF8_PER_UNIT = 3;
 export class SendQueue {
   readonly arena: OutputArena;
   readonly #driver: Driver;
+  readonly #waits: boolean;
   /** Connections to flush: the first #dirtyCount entries. Never shrunk, so that a turn allocates nothing. */
   readonly #dirty: (Sender | undefined)[] = [];
   #dirtyCount = 0;
@@ -26,6 +27,7 @@ export class SendQueue {
 
   constructor(driver: Driver) {
     this.#driver = driver;
+    this.#waits = driver.capabilities.waits;
     this.arena = new OutputArena(driver.output);
   }
 
@@ -90,8 +92,11 @@ export class SendQueue {
     this.#dirtyCount = 0;
   }
 
-  /** The send under way is over: its block is free, and the next one follows at once. */
-  sent(connection: Sender, succeeded: boolean, nowMs: number): void {
+  /**
+   * The send under way is over: its block is free, and the next one follows at once. The clock is read here and not
+   * once a turn: this event may come before the turn's wait, and what comes after it must not get the time of before.
+   */
+  sent(connection: Sender, succeeded: boolean): void {
     const head = connection.head;
     connection.flags &= ~SENDING;
     this.sending--;
@@ -99,7 +104,8 @@ export class SendQueue {
     connection.head = this.arena.next(head);
     if (connection.head === NO_BLOCK) connection.tail = NO_BLOCK;
     this.arena.release(head);
-    if (succeeded && (connection.flags & GONE) === 0) this.#sendHead(connection, nowMs);
+    if (connection.head === NO_BLOCK || !succeeded || (connection.flags & GONE) !== 0) return;
+    this.#sendHead(connection, Math.floor(this.#driver.now()));
   }
 
   /** Drops what is queued, but for the block that the kernel still has. */
@@ -133,6 +139,8 @@ export class SendQueue {
     if ((connection.flags & (DIRTY | SENDING)) !== 0) return;
     connection.flags |= DIRTY;
     this.#dirty[this.#dirtyCount++] = connection;
+    // Where the thread is not ours, a write from a timer or a promise must ask for the turn that flushes it.
+    if (this.#dirtyCount === 1 && !this.#waits) this.#driver.wake();
   }
 
   #blockFor(connection: Sender, length: number): number {
