@@ -7,8 +7,9 @@
 // keys of its own, and what a client finds would depend on the thread that it happened to be given. So start it with
 // one: `--model event-loop`.
 //
-// To read on: key-value/resp-codec.ts (bytes to commands), key-value/commands.ts (what each does), key-value/store.ts.
+// To read on: key-value/resp-codec.ts (bytes to commands), key-value/commands.ts (what each does), key-value/store.ts (where keys and values lie).
 
+import { randomBytes } from "node:crypto";
 import { handlers } from "../src/index.ts";
 import type { Session } from "./key-value/command.ts";
 import { execute } from "./key-value/commands.ts";
@@ -21,7 +22,7 @@ const machine: Clock = {
   now: Date.now,
   after: (delayMs, run) => void setTimeout(run, delayMs).unref(),
 };
-const store = new Store(machine);
+const store = new Store(machine, randomBytes(4).readInt32LE());
 
 export default handlers<Request, Reply, Session>({
   codec: resp(),

@@ -58,3 +58,8 @@ export function integer(client: Client, value: number | bigint): void {
 export function echo(client: Client, request: Request, index: number): void {
   client.write(bulk(request.bytes, request.start(index), request.end(index)));
 }
+
+/** The slot of the key that an argument names. */
+export function findKey(store: Store, request: Request, index: number): number {
+  return store.find(request.bytes, request.start(index), request.end(index));
+}

@@ -6,6 +6,7 @@
 
 import { type Client, type Command, fail, wrongArity } from "./command.ts";
 import { keyCommands } from "./key-commands.ts";
+import { RecordsFullError } from "./records.ts";
 import type { Request } from "./request.ts";
 import { commandCommand, serverCommands } from "./server-commands.ts";
 import type { Store } from "./store.ts";
@@ -47,10 +48,15 @@ export function execute(request: Request, client: Client, store: Store): void {
 
 function run(command: Command, request: Request, client: Client, store: Store): void {
   const { arity } = command;
-  if (arity >= 0 ? request.count === arity : request.count >= -arity) {
-    command.run(request, client, store);
-  } else {
+  if (arity >= 0 ? request.count !== arity : request.count < -arity) {
     wrongArity(client, command.name);
+    return;
+  }
+  try {
+    command.run(request, client, store);
+  } catch (error) {
+    if (!(error instanceof RecordsFullError)) throw error;
+    fail(client, "OOM command not allowed when used memory > 'maxmemory'.");
   }
 }
 

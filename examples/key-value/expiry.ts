@@ -32,11 +32,18 @@ export function readExpiry(
     return undefined;
   }
   const now = store.now();
-  const at = BigInt(value) * BigInt(form.unitMs);
-  const latest = form.absolute ? INT64_MAXIMUM : INT64_MAXIMUM - BigInt(now);
-  if ((mustBePositive && value <= 0) || at > latest || at < INT64_MINIMUM) {
+  if ((mustBePositive && value <= 0) || !fits(value, form, now)) {
     fail(client, `ERR invalid expire time in '${command}' command`);
     return undefined;
   }
-  return form.absolute ? Number(at) : now + Number(at);
+  const time = Number(value) * form.unitMs;
+  return form.absolute ? time : now + time;
+}
+
+/** A number has 15 digits at the most: it fits in any unit. */
+function fits(value: number | bigint, form: ExpiryForm, now: number): boolean {
+  if (typeof value === "number") return true;
+  const ms = value * BigInt(form.unitMs);
+  const latest = form.absolute ? INT64_MAXIMUM : INT64_MAXIMUM - BigInt(now);
+  return ms <= latest && ms >= INT64_MINIMUM;
 }

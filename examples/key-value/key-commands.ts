@@ -1,9 +1,9 @@
 // Commands on keys, whatever their values: are they there, and for how long.
 
-import { type Client, type Command, fail, integer, ok, plain, SYNTAX } from "./command.ts";
+import { type Client, type Command, fail, findKey, integer, ok, plain, SYNTAX } from "./command.ts";
 import { type ExpiryForm, readExpiry } from "./expiry.ts";
 import type { Request } from "./request.ts";
-import { type Entry, NEVER, type Store } from "./store.ts";
+import { ABSENT, NEVER, type Store } from "./store.ts";
 
 export const keyCommands: readonly Command[] = [
   { name: "del", arity: -2, writes: true, keys: [1, -1, 1], run: del },
@@ -23,7 +23,10 @@ export const keyCommands: readonly Command[] = [
 function del(request: Request, client: Client, store: Store): void {
   let deleted = 0;
   for (let index = 1; index < request.count; index++) {
-    if (store.delete(request.text(index))) deleted++;
+    const slot = findKey(store, request, index);
+    if (slot === ABSENT) continue;
+    store.delete(slot);
+    deleted++;
   }
   integer(client, deleted);
 }
@@ -31,16 +34,15 @@ function del(request: Request, client: Client, store: Store): void {
 function exists(request: Request, client: Client, store: Store): void {
   let found = 0;
   for (let index = 1; index < request.count; index++) {
-    if (store.find(request.text(index)) !== undefined) found++;
+    if (findKey(store, request, index) !== ABSENT) found++;
   }
   integer(client, found);
 }
 
 function persist(request: Request, client: Client, store: Store): void {
-  const key = request.text(1);
-  const entry = store.find(key);
-  const has = entry !== undefined && entry.expiresAt !== NEVER;
-  if (has) store.expire(key, entry, NEVER);
+  const slot = findKey(store, request, 1);
+  const has = slot !== ABSENT && store.expiresAt(slot) !== NEVER;
+  if (has) store.expire(slot, NEVER);
   integer(client, has ? 1 : 0);
 }
 
@@ -62,10 +64,11 @@ function timeToLive(name: string, rounded: (ms: number) => number): Command {
     writes: false,
     keys: [1, 1, 1],
     run(request, client, store) {
-      const entry = store.find(request.text(1));
-      if (entry === undefined) integer(client, -2);
-      else if (entry.expiresAt === NEVER) integer(client, -1);
-      else integer(client, rounded(Math.max(0, entry.expiresAt - store.now())));
+      const slot = findKey(store, request, 1);
+      const expiresAt = slot === ABSENT ? NEVER : store.expiresAt(slot);
+      if (slot === ABSENT) integer(client, -2);
+      else if (expiresAt === NEVER) integer(client, -1);
+      else integer(client, rounded(Math.max(0, expiresAt - store.now())));
     },
   };
 }
@@ -88,22 +91,21 @@ function expire(name: string, form: ExpiryForm): Command {
       if (conditions === undefined) return;
       const expiresAt = readExpiry(request, 2, form, false, name, client, store);
       if (expiresAt === undefined) return;
-      const key = request.text(1);
-      const entry = store.find(key);
-      const applies = entry !== undefined && meets(conditions, entry, expiresAt);
-      if (applies && expiresAt <= store.now()) store.delete(key);
-      else if (applies) store.expire(key, entry, expiresAt);
+      const slot = findKey(store, request, 1);
+      const applies = slot !== ABSENT && meets(conditions, store.expiresAt(slot), expiresAt);
+      if (applies && expiresAt <= store.now()) store.delete(slot);
+      else if (applies) store.expire(slot, expiresAt);
       integer(client, applies ? 1 : 0);
     },
   };
 }
 
 /** A key that does not expire counts as one that expires last. */
-function meets({ nx, xx, gt, lt }: ExpireConditions, entry: Entry, expiresAt: number): boolean {
-  if (nx && entry.expiresAt !== NEVER) return false;
-  if (xx && entry.expiresAt === NEVER) return false;
-  if (gt && expiresAt <= entry.expiresAt) return false;
-  return !(lt && expiresAt >= entry.expiresAt);
+function meets({ nx, xx, gt, lt }: ExpireConditions, old: number, expiresAt: number): boolean {
+  if (nx && old !== NEVER) return false;
+  if (xx && old === NEVER) return false;
+  if (gt && expiresAt <= old) return false;
+  return !(lt && expiresAt >= old);
 }
 
 /** The options of EXPIRE, or undefined when the client has been told what is wrong with them. */

@@ -23,8 +23,6 @@ export const OK = Buffer.from("+OK\r\n");
 export const PONG = Buffer.from("+PONG\r\n");
 export const NOTHING = Buffer.from("$-1\r\n");
 
-/** Up to this length V8 keeps a byte array among its own objects, and nothing is allocated beside it. */
-const SMALL = 64;
 /** Below this a loop is cheaper than the call that copies. */
 const LOOP = 24;
 
@@ -65,58 +63,67 @@ function isArray(reply: Reply): reply is readonly Reply[] {
 }
 
 /** `bytes[start, end)` as a bulk string, whole: its header, a copy, its end. */
-export function bulk(bytes: Uint8Array, start: number, end: number): Uint8Array {
-  const length = end - start;
-  let digits = 1;
-  for (let rest = length; rest >= 10; rest /= 10) digits++;
-  const size = 1 + digits + 2 + length + 2;
-  const target = size <= SMALL ? new Uint8Array(size) : Buffer.allocUnsafeSlow(size);
-  target[0] = 0x24;
-  let rest = length;
-  for (let at = digits; at >= 1; at--) {
-    target[at] = 0x30 + (rest % 10);
-    rest = Math.floor(rest / 10);
-  }
-  target[digits + 1] = 0x0d;
-  target[digits + 2] = 0x0a;
-  target[size - 2] = 0x0d;
-  target[size - 1] = 0x0a;
-  copyBytes(bytes, start, end, target, digits + 3);
+export function bulk(bytes: Buffer, start: number, end: number): Buffer {
+  const target = Buffer.allocUnsafe(bulkLength(end - start));
+  writeBulk(bytes, start, end, target, 0);
   return target;
 }
 
-/** Writes other bytes into a bulk string; false when they are of another length. */
-export function overwriteBulk(
-  target: Uint8Array,
-  bytes: Uint8Array,
+/** How long a bulk string of so many bytes is. */
+export function bulkLength(length: number): number {
+  return 1 + digitCount(length) + 2 + length + 2;
+}
+
+/** Writes `source[start, end)` as a bulk string to `target` at `at`. */
+export function writeBulk(
+  source: Buffer,
   start: number,
   end: number,
-): boolean {
-  const first = bodyStart(target);
-  if (target.length - 2 - first !== end - start) return false;
-  copyBytes(bytes, start, end, target, first);
-  return true;
+  target: Buffer,
+  at: number,
+): void {
+  const length = end - start;
+  const digits = digitCount(length);
+  const body = at + digits + 3;
+  target[at] = 0x24;
+  let rest = length;
+  for (let place = at + digits; place > at; place--) {
+    const tenth = Math.floor(rest / 10);
+    target[place] = 0x30 + (rest - 10 * tenth);
+    rest = tenth;
+  }
+  target[body - 2] = 0x0d;
+  target[body - 1] = 0x0a;
+  copyBytes(source, start, end, target, body);
+  target[body + length] = 0x0d;
+  target[body + length + 1] = 0x0a;
 }
 
 /** Where the bytes of a bulk string begin; they end two before its end. */
-export function bodyStart(bulkString: Uint8Array): number {
-  // "$3\r\n" is the shortest header; its line feed is at 3.
+export function bodyStart(bulkString: Buffer): number {
+  // The shortest header is "$3\r\n".
   let at = 3;
   while (bulkString[at] !== 0x0a) at++;
   return at + 1;
 }
 
-function copyBytes(
-  source: Uint8Array,
+export function copyBytes(
+  source: Buffer,
   start: number,
   end: number,
-  target: Uint8Array,
+  target: Buffer,
   at: number,
 ): void {
   if (end - start > LOOP) {
-    target.set(source.subarray(start, end), at);
+    source.copy(target, at, start, end);
     return;
   }
-  for (let index = start; index < end; index++)
-    target[at + index - start] = source[index] as number;
+  const shift = at - start;
+  for (let index = start; index < end; index++) target[index + shift] = source[index] as number;
+}
+
+function digitCount(value: number): number {
+  let digits = 1;
+  for (let rest = value; rest >= 10; rest /= 10) digits++;
+  return digits;
 }

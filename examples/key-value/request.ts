@@ -53,7 +53,7 @@ export class Request {
     return this.offsets[2 * index + 1] as number;
   }
 
-  /** One character a byte, so that any bytes make a key and different bytes make different keys. */
+  /** One character a byte. */
   text(index: number): string {
     return this.bytes.toString("latin1", this.start(index), this.end(index));
   }

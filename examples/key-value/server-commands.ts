@@ -143,7 +143,10 @@ function configGet(request: Request, client: Client): void {
 function info(request: Request, client: Client, store: Store): void {
   const sections = new Map<string, string[]>([
     ["server", serverSection()],
-    ["memory", [`used_memory:${process.memoryUsage.rss()}`]],
+    [
+      "memory",
+      [`used_memory:${store.memoryBytes}`, `used_memory_rss:${process.memoryUsage.rss()}`],
+    ],
     ["persistence", ["loading:0"]],
     ["replication", ["role:master", "connected_slaves:0"]],
     ["keyspace", keyspaceSection(store)],

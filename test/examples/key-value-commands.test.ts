@@ -13,6 +13,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
 import type { Client, Session } from "../../examples/key-value/command.ts";
 import { commands, execute } from "../../examples/key-value/commands.ts";
+import { Records } from "../../examples/key-value/records.ts";
 import type { Reply } from "../../examples/key-value/reply.ts";
 import { resp } from "../../examples/key-value/resp-codec.ts";
 import { type Clock, Store } from "../../examples/key-value/store.ts";
@@ -61,8 +62,8 @@ class Example {
   readonly #codec = resp();
   #decoder = this.#codec.decoder();
 
-  constructor(clock: Clock) {
-    this.store = new Store(clock);
+  constructor(clock: Clock, records?: Records) {
+    this.store = new Store(clock, 0x1234_5678, records);
   }
 
   /** What is answered to these bytes, one character a byte. */
@@ -261,16 +262,37 @@ suite("the commands of the key-value example", () => {
 
   test("a sweep looks at no more keys than it may, and comes round", () => {
     const clock = new ManualClock();
-    const store = new Store(clock);
-    const value = Buffer.from("v");
+    const example = new Example(clock);
     for (let index = 0; index < 100; index++) {
-      store.set(`k${index}`, value, 0, 1, index % 2 === 0 ? clock.time : clock.time + 1e6);
+      example.run(`SET k${index} v PX ${index % 2 === 0 ? 1 : 1_000_000}`);
     }
-    clock.time += 1;
-    assert.equal(store.sweep(10), 5);
-    assert.equal(store.sweep(90), 45);
-    assert.equal(store.sweep(90), 0);
+    clock.time += 2;
+    const { store } = example;
+    assert.equal(store.sweep(1_000_000, 100), 50, "the whole index at once");
     assert.equal(store.size, 50);
+    clock.time += 1_000_000;
+    assert.equal(store.sweep(1_000_000, 10), 10);
+    assert.ok(store.sweep(1, 10) <= 10);
+    while (store.size > 0) store.sweep(100, 5);
+    assert.equal(store.expiringKeys, 0);
+  });
+
+  test("a full memory refuses what is new, and keeps what is there", () => {
+    const example = new Example(new ManualClock(), new Records(2));
+    const value = "v".repeat(1000);
+    const oom = "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
+    let count = 0;
+    while (example.run(`SET k${count} ${value}`) === "+OK\r\n") count++;
+    assert.ok(count > 1500 && count < 2100, `${count} keys`);
+    assert.equal(example.run(`SET k0 ${value}${value}`), oom);
+    assert.equal(example.run(`SET large ${value.repeat(200)}`), oom);
+    assert.equal(example.run("GET k0"), `$1000\r\n${value}\r\n`);
+    assert.equal(example.run("DBSIZE"), `:${count}\r\n`);
+    assert.equal(example.run("DEL k1"), ":1\r\n");
+    assert.equal(example.run(`SET new ${value}`), "+OK\r\n");
+    example.run("FLUSHALL");
+    assert.equal(example.run(`SET large ${value.repeat(200)}`), "+OK\r\n");
+    assert.throws(() => new Records(0), RangeError);
   });
 
   test("a value that is read is a copy, whatever happens to the bytes that brought it", () => {
