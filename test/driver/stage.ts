@@ -208,7 +208,7 @@ export class Stage {
     }
     const noted = this.descriptors.subarray(OWN_DESCRIPTORS).filter((descriptor) => descriptor > 0);
     assert.deepEqual([...noted], [], "descriptors that were not cleared");
-    for (const driver of this.#drivers) driver.dispose();
+    for (const driver of this.#drivers.splice(0)) driver.dispose();
     await this.linger();
   }
 
