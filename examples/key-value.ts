@@ -3,11 +3,12 @@
 //   sluice serve examples/key-value.ts --port 6379 --model event-loop
 //   redis-cli -p 6379 set greeting hello ex 60
 //
-// One thread holds the keys, as in Redis. Functions and Maps don't cross threads: with several threads each would have
-// keys of its own, and what a client finds would depend on the thread that it happened to be given. So start it with
+// One thread holds the keys, as in Redis. The store does not cross threads: with several of them each would have keys
+// of its own, and what a client finds would depend on the thread that it happened to be given. So start it with
 // one: `--model event-loop`.
 //
-// To read on: key-value/resp-codec.ts (bytes to commands), key-value/commands.ts (what each does), key-value/store.ts (where keys and values lie).
+// To read on: key-value/resp-codec.ts (bytes to commands), key-value/commands.ts (what each does), key-value/store.ts
+// (where keys and values lie).
 
 import { randomBytes } from "node:crypto";
 import { handlers } from "../src/index.ts";
