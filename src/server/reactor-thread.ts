@@ -69,12 +69,15 @@ export class ReactorThread {
    */
   async close(drainMs: number): Promise<boolean> {
     const drained = this.#reactor.drain();
-    const timer = setTimeout(() => this.#reactor.closeAll(), drainMs);
-    const started = performance.now();
+    let cutOff = 0;
+    const timer = setTimeout(() => {
+      cutOff = this.#reactor.count;
+      this.#reactor.closeAll();
+    }, drainMs);
     await drained;
     clearTimeout(timer);
     this.#loop.stop();
     this.#reactor.driver.dispose();
-    return performance.now() - started < drainMs;
+    return cutOff === 0;
   }
 }
