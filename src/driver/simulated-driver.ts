@@ -536,10 +536,11 @@ export class SimulatedDriver implements Driver {
     const result = failure > 0 ? -failure : read;
     if (failure > 0) entry.socket?.breakOff(failure, true);
     entry.ended = result <= 0;
+    // As a multishot receive does, the next one goes on while the reactor looks at this one.
+    this.#takeSoon(entry);
     this.#tell(entry, "received", result);
     this.#events.received(entry.handle, result, offset);
     if (result > 0) this.input.fill(POISON, offset, offset + result);
-    this.#takeSoon(entry);
     return true;
   }
 
