@@ -37,6 +37,7 @@ import {
   BYTES_SENT,
   CLOSED,
   CONNECTIONS,
+  HANDLER_ERRORS,
   OUTPUT_BYTES,
   TURNS,
 } from "./counters.ts";
@@ -84,6 +85,8 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
   readonly #deadlines: Deadlines;
   readonly #sends: SendQueue;
   readonly #connections: (ReactorConnection<Message, Sent, State> | undefined)[];
+  /** Accepted when there was no more room; paused, and nobody knows of them yet. */
+  readonly #waiting: Handle[] = [];
   readonly #listening = new Map<Handle, { resolve: () => void; reject: (error: Error) => void }>();
   readonly #output: ConnectionOutput;
   #count = 0;
@@ -144,6 +147,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
   drain(): Promise<void> {
     this.#acceptor.close();
     this.#draining = true;
+    for (const handle of this.#waiting.splice(0)) this.driver.close(handle, true);
     const { promise, resolve } = deferred<void>();
     this.#emptied = resolve;
     for (const connection of this.#connections) {
@@ -237,21 +241,9 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
 
   accepted(listener: Handle, result: Handle | number): void {
     if (result < 0) return this.#acceptor.failed(listener, result, this.nowMs());
-    const address = this.#acceptor.admit(result, this.#count + 1);
-    if (address === false || this.#draining) {
-      this.driver.close(result, true);
-      return;
-    }
-    const connection = this.#open(result);
-    connection.countedAddress = address;
-    try {
-      if (this.#handlers.opened !== undefined) {
-        this.incoming.run(connection, this.#handlers.opened(connection));
-      }
-    } catch (error) {
-      this.closing.handlerFailed(connection, error);
-    }
-    this.driver.resume(result);
+    // An accept that was on its way when the limit was reached: it waits, as those in the kernel's queue do.
+    if (this.#count >= this.limits.connections) this.#waiting.push(result);
+    else this.#letIn(result);
   }
 
   connected(): void {
@@ -294,9 +286,12 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     this.#sends.drop(connection);
     this.#counters[OUTPUT_BYTES] = this.#sends.arena.inUse;
     this.incoming.release(connection);
-    this.#acceptor.dismissed(connection.countedAddress, this.#count);
+    this.#acceptor.dismissed(connection.countedAddress, this.#count + this.#waiting.length);
     this.#tellWaiting(connection);
     this.#tellClosed(connection, connection.reason ?? "closed");
+    while (this.#waiting.length > 0 && this.#count < this.limits.connections) {
+      this.#letIn(this.#waiting.shift() as Handle);
+    }
     if (this.#count === 0) this.#emptied?.();
   }
 
@@ -304,12 +299,31 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     throw new Error("nothing was detached");
   }
 
-  #open(handle: Handle): ReactorConnection<Message, Sent, State> {
+  #letIn(handle: Handle): void {
+    const address = this.#acceptor.admit(handle, this.#count + 1);
+    const refused = address === false || this.#draining;
+    const connection = refused ? undefined : this.#open(handle);
+    if (connection === undefined) {
+      if (address !== false) this.#acceptor.dismissed(address, this.#count + this.#waiting.length);
+      this.driver.close(handle, true);
+      return;
+    }
+    connection.countedAddress = address || undefined;
+    try {
+      if (this.#handlers.opened !== undefined) {
+        this.incoming.run(connection, this.#handlers.opened(connection));
+      }
+    } catch (error) {
+      this.closing.handlerFailed(connection, error);
+    }
+    this.driver.resume(handle);
+  }
+
+  /** Undefined when its state or decoder cannot be made. */
+  #open(handle: Handle): ReactorConnection<Message, Sent, State> | undefined {
     const now = this.nowMs();
-    // `state` without a maker is undefined, which is what State is then.
-    const state = this.#handlers.state?.() as State;
-    const decoder = this.#codec.decoder();
-    const connection = new ReactorConnection(this, handle, this.#nextId++, decoder, state, now);
+    const connection = this.#make(handle, now);
+    if (connection === undefined) return undefined;
     const slot = slotOf(handle);
     this.#connections[slot] = connection;
     this.#count++;
@@ -317,6 +331,19 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     this.#counters[ACCEPTED] = (this.#counters[ACCEPTED] as number) + 1;
     this.#deadlines.set(slot, now + Math.min(this.limits.firstByteMs, this.limits.idleMs));
     return connection;
+  }
+
+  #make(handle: Handle, now: number): ReactorConnection<Message, Sent, State> | undefined {
+    try {
+      // `state` without a maker is undefined, which is what State is then.
+      const state = this.#handlers.state?.() as State;
+      const decoder = this.#codec.decoder();
+      return new ReactorConnection(this, handle, this.#nextId++, decoder, state, now);
+    } catch (error) {
+      this.#counters[HANDLER_ERRORS] = (this.#counters[HANDLER_ERRORS] as number) + 1;
+      this.#report(error);
+      return undefined;
+    }
   }
 
   #failed(connection: ReactorConnection<Message, Sent, State>, call: string, errno: number): void {

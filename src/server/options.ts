@@ -101,7 +101,7 @@ export function checkOptions(options: ServeOptions, fromModule: boolean): Checke
     overflow: oneOf("overflow", options.overflow ?? "close", ["close", "discard"]),
     reusePort: options.reusePort ?? false,
     socket: socketOptions(options),
-    onError: options.onError ?? printError,
+    onError: options.onError === undefined ? printError : guarded(options.onError),
   };
 }
 
@@ -157,6 +157,17 @@ function oneOf<Choice extends string>(
 ): Choice {
   if (choices.includes(value)) return value;
   throw new OptionError(`${name} must be one of ${choices.join(", ")}, not ${String(value)}`);
+}
+
+/** It is called in the middle of a turn: what it throws must not end that. */
+function guarded(onError: (error: unknown) => void): (error: unknown) => void {
+  return (error) => {
+    try {
+      onError(error);
+    } catch (thrown) {
+      printError(thrown);
+    }
+  };
 }
 
 function printError(error: unknown): void {
