@@ -141,6 +141,20 @@ const CAUSES: readonly Cause[] = [
     sees: "end",
   },
   {
+    title: "a handler throws, and so does closed, and so does onError",
+    reason: "handler",
+    table: {
+      message() {
+        throw new Error("first");
+      },
+      onError() {
+        throw new Error("second");
+      },
+    },
+    checkError: (error) => assert.equal(error?.message, "first"),
+    sees: "end",
+  },
+  {
     title: "the first byte does not come",
     reason: "first-byte",
     table: { limits: { firstByteMs: 200 }, message: () => undefined },
@@ -236,6 +250,35 @@ for (const { name: driver, skip } of DRIVERS) {
       assert.ok(error instanceof DecodeError);
       assert.equal(error.code, "EBADMSG");
       assert.equal(server.statistics().messages, 1);
+    });
+
+    test("a state that cannot be made costs its connection only", async (t) => {
+      const endings = new Endings();
+      const reported: unknown[] = [];
+      let made = 0;
+      const server = await serveFor(t, {
+        driver,
+        ...endings.handlers,
+        onError: (error) => void reported.push(error),
+        state() {
+          made++;
+          if (made === 2) throw new Error("no state");
+          return made;
+        },
+        message: (connection, bytes) => void connection.write(bytes),
+      });
+      const clients: Client[] = [];
+      for (let n = 0; n < 3; n++) {
+        clients.push(Client.dial(t, server.address));
+        await until(() => made > n, "its turn");
+      }
+      for (const [n, client] of clients.entries()) {
+        client.write("hello");
+        await client.bytes(5);
+        assert.equal(client.receivedLength, n === 1 ? 0 : 5);
+      }
+      assert.match(String(reported), /no state/);
+      assert.equal(server.statistics().connections, 2);
     });
 
     test("closed once, with shutdown: the server closes; draining has the last word", async (t) => {
