@@ -25,6 +25,7 @@ import {
   tcpInfo,
 } from "../sys/socket-calls.ts";
 import {
+  AIO_CONTEXT,
   type Driver,
   type DriverCapabilities,
   type DriverCounters,
@@ -365,6 +366,11 @@ export abstract class DescriptorDriver implements Driver {
 
   protected noteOwnDescriptor(descriptor: number): void {
     this.#own[this.#own.indexOf(-1)] = descriptor;
+  }
+
+  protected noteAioContext(low: number, high: number): void {
+    this.#own[AIO_CONTEXT] = low;
+    this.#own[AIO_CONTEXT + 1] = high;
   }
 
   protected forgetOwnDescriptor(descriptor: number): void {

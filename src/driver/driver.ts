@@ -145,5 +145,7 @@ export interface DriverOptions {
   readonly descriptors?: Int32Array;
 }
 
-/** How many entries at the front of `descriptors` are the driver's own (ring, epoll, eventfd). */
+/** How many entries at the front of `descriptors` are the driver's own: descriptors (ring, epoll, eventfd), and at AIO_CONTEXT. */
 export const OWN_DESCRIPTORS = 8;
+/** Where the two halves of an AIO context's address stand there, low first; −1 twice is none. */
+export const AIO_CONTEXT = 6;

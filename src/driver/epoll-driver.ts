@@ -24,6 +24,7 @@ import {
   SOCK_NONBLOCK,
 } from "../sys/abi.ts";
 import type { Address } from "../sys/address.ts";
+import { AioContext } from "../sys/aio-calls.ts";
 import { acceptFrom, Epoll, openEpoll } from "../sys/epoll-calls.ts";
 import { EAGAIN, ECANCELED, EINPROGRESS, EINTR, SystemError } from "../sys/errno.ts";
 import { NativeMemory } from "../sys/native-memory.ts";
@@ -91,6 +92,8 @@ export class EpollDriver extends DescriptorDriver {
   readonly input: Buffer;
   readonly #epoll: Epoll;
   readonly #inputMemory = NativeMemory.allocate(READS_PER_BATCH * READ_BYTES);
+  /** What makes a batch one call, where the kernel has it. */
+  readonly #aio: AioContext | undefined;
   readonly #reads: SocketBatch;
   /** Whose reads are in the batch. */
   readonly #readers = new Int32Array(READS_PER_BATCH);
@@ -114,8 +117,12 @@ export class EpollDriver extends DescriptorDriver {
     this.#epoll = new Epoll(descriptor, EVENTS_PER_WAIT);
     this.#epoll.control(EPOLL_CTL_ADD, this.wakeDescriptor, EPOLLIN, 0, KIND_WAKE);
     this.input = this.#inputMemory.bytes;
-    this.#reads = new SocketBatch("read", this.#inputMemory, READS_PER_BATCH, allowAio);
-    this.#writes = new SocketBatch("write", this.outputMemory, WRITES_PER_BATCH, allowAio);
+    const aio = allowAio ? AioContext.open(READS_PER_BATCH + WRITES_PER_BATCH) : undefined;
+    this.#aio = typeof aio === "object" ? aio : undefined;
+    if (this.#aio !== undefined) this.noteAioContext(...this.#aio.address);
+    this.#reads = new SocketBatch("read", this.#inputMemory, READS_PER_BATCH, this.#aio, 0);
+    const base = READS_PER_BATCH;
+    this.#writes = new SocketBatch("write", this.outputMemory, WRITES_PER_BATCH, this.#aio, base);
     this.#sendOffset = new Uint32Array(options.slots);
     this.#sendLeft = new Uint32Array(options.slots);
     this.#sendLength = new Uint32Array(options.slots);
@@ -175,8 +182,8 @@ export class EpollDriver extends DescriptorDriver {
     this.forgetOwnDescriptor(this.#epoll.descriptor);
     closeDescriptor(this.#epoll.descriptor);
     this.#epoll.release();
-    this.#reads.close();
-    this.#writes.close();
+    this.noteAioContext(-1, -1);
+    this.#aio?.close();
     this.disposeShared();
     this.#inputMemory.discard(0, this.#inputMemory.length);
   }
@@ -272,7 +279,8 @@ export class EpollDriver extends DescriptorDriver {
     const count = this.#reads.run();
     for (let index = 0; index < count; index++) {
       const handle = this.#readers[index] as number;
-      if (this.isOpen(handle)) this.#received(handle, this.#reads.result(index), index * READ_BYTES);
+      if (this.isOpen(handle))
+        this.#received(handle, this.#reads.result(index), index * READ_BYTES);
     }
   }
 

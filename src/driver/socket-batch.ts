@@ -4,9 +4,9 @@
 // results are the same, so the driver above knows no difference.
 
 import { IOCB_CMD_PREAD, IOCB_CMD_PWRITE } from "../sys/abi.ts";
-import { AioContext } from "../sys/aio-calls.ts";
+import type { AioContext } from "../sys/aio-calls.ts";
 import { readInto, writeFrom } from "../sys/epoll-calls.ts";
-import { EINVAL, EIO } from "../sys/errno.ts";
+import { EIO } from "../sys/errno.ts";
 import type { NativeMemory } from "../sys/native-memory.ts";
 
 export type BatchKind = "read" | "write";
@@ -21,24 +21,32 @@ export class SocketBatch {
   readonly #low: number;
   readonly #high: number;
   readonly #aio: AioContext | undefined;
+  /** Index of its first entry in the context. */
+  readonly #base: number;
   readonly #descriptors: Int32Array;
   readonly #offsets: Int32Array;
   readonly #lengths: Int32Array;
   readonly #results: Int32Array;
 
-  /** All operations are on `memory`. Without `allowAio` the plain calls are used in any case. */
-  constructor(kind: BatchKind, memory: NativeMemory, capacity: number, allowAio: boolean) {
+  /** All operations are on `memory`. It uses `capacity` entries of the context from `base` on; without one, plain calls. */
+  constructor(
+    kind: BatchKind,
+    memory: NativeMemory,
+    capacity: number,
+    aio: AioContext | undefined,
+    base: number,
+  ) {
     this.capacity = capacity;
     this.#kind = kind;
     this.#memory = memory;
     this.#low = memory.address >>> 0;
     this.#high = Math.floor(memory.address / 0x1_0000_0000);
-    const aio = allowAio ? AioContext.open(capacity) : -EINVAL;
-    this.#aio = typeof aio === "number" ? undefined : aio;
+    this.#aio = aio;
+    this.#base = base;
     this.#descriptors = new Int32Array(capacity);
     this.#offsets = new Int32Array(capacity);
     this.#lengths = new Int32Array(capacity);
-    this.#results = new Int32Array(capacity);
+    this.#results = new Int32Array(base + capacity);
   }
 
   /** Whether a batch is one call. */
@@ -58,7 +66,7 @@ export class SocketBatch {
     const low = (this.#low + offset) | 0;
     const high = low >>> 0 < this.#low ? this.#high + 1 : this.#high;
     const opcode = this.#kind === "read" ? IOCB_CMD_PREAD : IOCB_CMD_PWRITE;
-    this.#aio.prepare(index, opcode, descriptor, low, high, length);
+    this.#aio.prepare(this.#base + index, opcode, descriptor, low, high, length);
   }
 
   /** Does them all, and empties the batch; `result` tells of each until the next `run`. How many there were. */
@@ -72,17 +80,14 @@ export class SocketBatch {
 
   /** Bytes moved by the `index`-th operation, or −errno. */
   result(index: number): number {
-    return this.#results[index] as number;
-  }
-
-  close(): void {
-    this.#aio?.close();
+    return this.#results[this.#base + index] as number;
   }
 
   #runTogether(aio: AioContext, count: number): void {
-    let from = 0;
-    while (from < count) {
-      const taken = aio.submit(from, count);
+    let from = this.#base;
+    const end = from + count;
+    while (from < end) {
+      const taken = aio.submit(from, end);
       if (taken > 0) {
         from += taken;
       } else {
@@ -98,7 +103,7 @@ export class SocketBatch {
     for (let index = 0; index < count; index++) {
       const length = this.#lengths[index] as number;
       const address = this.#memory.at(this.#offsets[index] as number, length);
-      this.#results[index] = call(this.#descriptors[index] as number, address, length);
+      this.#results[this.#base + index] = call(this.#descriptors[index] as number, address, length);
     }
   }
 }

@@ -24,8 +24,8 @@ import {
   SIZEOF_IOCB,
 } from "./abi.ts";
 import { ENOSYS } from "./errno.ts";
-import { NativeMemory } from "./native-memory.ts";
 import { type NativeLibrary, nativeLibrary } from "./native-library.ts";
+import { NativeMemory } from "./native-memory.ts";
 import { nativeArchitecture } from "./platform.ts";
 
 const IOCB_WORDS = SIZEOF_IOCB / 4;
@@ -44,7 +44,6 @@ export class AioContext {
   readonly #ring: Int32Array;
   readonly #ringEntries: number;
   readonly #submitNumber: number;
-  readonly #destroyNumber: number;
 
   /** −errno when the kernel refuses (ENOSYS: built without it; EAGAIN: fs.aio-max-nr is used up). */
   static open(capacity: number): AioContext | number {
@@ -76,7 +75,6 @@ export class AioContext {
   ) {
     this.#library = nativeLibrary();
     this.#submitNumber = ABI[architecture].SYS_io_submit;
-    this.#destroyNumber = ABI[architecture].SYS_io_destroy;
     this.capacity = capacity;
     this.#memory = memory;
     const { buffer, byteOffset } = memory.bytes;
@@ -143,9 +141,14 @@ export class AioContext {
     return count;
   }
 
-  /** io_destroy(2). */
+  /** The halves of the context's address, low first: for `destroyAioContext`. */
+  get address(): readonly [low: number, high: number] {
+    return [Number(this.#context & 0xffff_ffffn) | 0, Number(this.#context >> 32n)];
+  }
+
+  /** io_destroy(2); takes some 30 ms, the kernel waits until nobody can still be looking at it. */
   close(): void {
-    this.#library.syscallAio(this.#destroyNumber, this.#context, 0, 0n, 0, 0, 0n);
+    destroyAioContext(...this.address);
     this.#memory.release();
   }
 
@@ -154,4 +157,13 @@ export class AioContext {
     const magic = (this.#ring[AIO_RING_MAGIC_AT / 4] as number) >>> 0;
     return magic === AIO_RING_MAGIC && this.#ring[AIO_RING_INCOMPAT / 4] === 0;
   }
+}
+
+/** io_destroy(2) of a context by its address, also one of a thread that is gone. */
+export function destroyAioContext(low: number, high: number): void {
+  const architecture = nativeArchitecture();
+  if (typeof architecture === "object") return;
+  const context = (BigInt(high) << 32n) | BigInt(low >>> 0);
+  const { SYS_io_destroy } = ABI[architecture];
+  nativeLibrary().syscallAio(SYS_io_destroy, context, 0, 0n, 0, 0, 0n);
 }
