@@ -18,7 +18,10 @@ export function find(
   start: number,
   end: number,
 ): number {
-  return (bytes as unknown as FullBuffer).indexOf(value, start, end);
+  const found = (bytes as unknown as FullBuffer).indexOf(value, start, end);
+  // Node before 26.10 does not know `end` and may find it further on.
+  const width = typeof value === "number" ? 1 : value.length;
+  return found + width > end ? -1 : found;
 }
 
 /** The text from `start` to `end`; what is not UTF-8 becomes U+FFFD. */
