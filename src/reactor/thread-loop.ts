@@ -101,7 +101,7 @@ class WaitingLoop implements ThreadLoop {
   /** Promises run, and what they let go on, until both are quiet. */
   #settle(): void {
     for (let round = 0; round < ROUNDS_PER_TURN; round++) {
-      if (this.#runTicks !== undefined) this.#runTicks();
+      if (this.#runTicks !== undefined) runGuarded(this.#runTicks);
       if (!this.#reactor.afterTurn()) return;
     }
     this.#reactor.driver.wake();
@@ -153,6 +153,23 @@ class HostedLoop implements ThreadLoop {
     if (wait === Number.POSITIVE_INFINITY) return;
     this.#timer = setTimeout(() => this.#run(), Math.ceil(wait));
     this.#timer.unref();
+  }
+}
+
+/**
+ * A tick that throws leaves its async id on Node's stack. If the error passed through our frames, the callback scope that we
+ * are called in would find that and abort the process. Thrown in a microtask it is an uncaught exception like any other,
+ * and Node clears the stack. What was queued behind the tick runs in the next round.
+ */
+function runGuarded(runTicks: () => void): void {
+  for (let round = 0; round < ROUNDS_PER_TURN; round++) {
+    try {
+      return runTicks();
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
   }
 }
 
