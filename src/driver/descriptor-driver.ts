@@ -13,9 +13,11 @@ import type { Address } from "../sys/address.ts";
 import { EALREADY, EBADF, EINVAL, EMFILE, ENOTCONN, SystemError } from "../sys/errno.ts";
 import { NativeMemory } from "../sys/native-memory.ts";
 import {
+  assertAddress,
   closeDescriptor,
   localAddress,
   openEventfd,
+  openSocket,
   remoteAddress,
   type SocketOptions,
   setLinger,
@@ -123,10 +125,11 @@ export abstract class DescriptorDriver implements Driver {
     this.noteOwnDescriptor(this.wakeDescriptor);
   }
 
-  abstract connect(address: Address, options: SocketOptions): Handle | number;
   abstract send(handle: Handle, offset: number, length: number): number;
   abstract turn(timeoutMs: number): number;
   abstract dispose(): void;
+  /** Connects the fresh socket of a handle; `finishConnect` is called when it is over. */
+  protected abstract startConnecting(handle: Handle, address: Address): void;
   protected abstract startReceiving(handle: Handle): void;
   protected abstract stopReceiving(handle: Handle): void;
   protected abstract startAccepting(listener: Handle): void;
@@ -155,6 +158,17 @@ export abstract class DescriptorDriver implements Driver {
     const handle = this.take(descriptor, LISTENING);
     if (handle >= 0) this.defer(DEFERRED_LISTENING, handle, Math.min(descriptor, 0));
     else if (descriptor >= 0) closeDescriptor(descriptor);
+    return handle;
+  }
+
+  connect(address: Address, options: SocketOptions): Handle | number {
+    assertAddress(address);
+    const descriptor = openSocket(address.family, this.#nonBlocking);
+    if (descriptor < 0) return descriptor;
+    const failed = setSocketOptions(descriptor, address.family, options);
+    const handle = failed < 0 ? failed : this.take(descriptor, CONNECTING);
+    if (handle < 0) closeDescriptor(descriptor);
+    else this.startConnecting(handle, address);
     return handle;
   }
 

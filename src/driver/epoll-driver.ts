@@ -29,15 +29,11 @@ import { acceptFrom, Epoll, openEpoll } from "../sys/epoll-calls.ts";
 import { EAGAIN, ECANCELED, EINPROGRESS, EINTR, SystemError } from "../sys/errno.ts";
 import { NativeMemory } from "../sys/native-memory.ts";
 import {
-  assertAddress,
   closeDescriptor,
   connectSocket,
   drainEventfd,
-  openSocket,
   pendingError,
-  type SocketOptions,
   setNonBlocking,
-  setSocketOptions,
 } from "../sys/socket-calls.ts";
 import {
   ACCEPTING,
@@ -128,20 +124,10 @@ export class EpollDriver extends DescriptorDriver {
     this.#sendLength = new Uint32Array(options.slots);
   }
 
-  connect(address: Address, options: SocketOptions): Handle | number {
-    assertAddress(address);
-    const descriptor = openSocket(address.family, true);
-    if (descriptor < 0) return descriptor;
-    const failed = setSocketOptions(descriptor, address.family, options);
-    const handle = failed < 0 ? failed : this.take(descriptor, CONNECTING);
-    if (handle < 0) {
-      closeDescriptor(descriptor);
-      return handle;
-    }
-    const result = connectSocket(descriptor, address);
+  protected override startConnecting(handle: Handle, address: Address): void {
+    const result = connectSocket(this.descriptors[slotOf(handle)] as number, address);
     if (result === -EINPROGRESS) this.#register(handle);
     else this.defer(DEFERRED_CONNECTED, handle, result);
-    return handle;
   }
 
   send(handle: Handle, offset: number, length: number): number {

@@ -35,22 +35,13 @@ import {
 import { type Address, writeSockaddr } from "../sys/address.ts";
 import { ECANCELED, ENOBUFS, SystemError } from "../sys/errno.ts";
 import { NativeMemory, PAGE } from "../sys/native-memory.ts";
-import {
-  assertAddress,
-  closeDescriptor,
-  drainEventfd,
-  openSocket,
-  type SocketOptions,
-  setNonBlocking,
-  setSocketOptions,
-} from "../sys/socket-calls.ts";
+import { closeDescriptor, drainEventfd, setNonBlocking } from "../sys/socket-calls.ts";
 import { BufferPool } from "./buffer-pool.ts";
 import {
   ACCEPTING,
   CANCELLING,
   CLOSING,
   CONNECTED,
-  CONNECTING,
   DEFERRED_CLOSED,
   DEFERRED_DETACHED,
   DETACHING,
@@ -132,29 +123,14 @@ export class UringDriver extends DescriptorDriver {
     this.#sendLength = new Uint32Array(options.slots);
   }
 
-  connect(address: Address, options: SocketOptions): Handle | number {
-    assertAddress(address);
-    const descriptor = openSocket(address.family, false);
-    if (descriptor < 0) return descriptor;
-    const failed = setSocketOptions(descriptor, address.family, options);
-    const handle = failed < 0 ? failed : this.take(descriptor, CONNECTING);
-    if (handle < 0) {
-      closeDescriptor(descriptor);
-      return handle;
-    }
+  protected override startConnecting(handle: Handle, address: Address): void {
     const length = writeSockaddr(address, this.#sockaddr, 0);
     const slot = slotOf(handle);
     this.#pending[slot] = (this.#pending[slot] as number) + 1;
+    const descriptor = this.descriptors[slot] as number;
     const from = this.#sockaddr.address;
-    this.#ring.pushWithOffset(
-      IORING_OP_CONNECT,
-      descriptor,
-      from,
-      length,
-      handle,
-      OPERATION_CONNECT,
-    );
-    return handle;
+    const connect = IORING_OP_CONNECT;
+    this.#ring.pushWithOffset(connect, descriptor, from, length, handle, OPERATION_CONNECT);
   }
 
   send(handle: Handle, offset: number, length: number): number {
