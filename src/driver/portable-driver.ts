@@ -31,6 +31,7 @@ import {
   errnoOf,
 } from "../sys/errno.ts";
 import type { SocketOptions } from "../sys/socket-calls.ts";
+import { assertAddress } from "./assert-address.ts";
 import type {
   Driver,
   DriverCapabilities,
@@ -108,11 +109,13 @@ export class PortableDriver implements Driver {
 
   listen(target: ListenTarget): Handle | number {
     if ("descriptor" in target || !supports(target.options)) return -ENOTSUP;
+    assertAddress(target.address);
     return this.#enter((handle) => new PortableListener(this.#owner, handle, target));
   }
 
   connect(address: Address, options: SocketOptions): Handle | number {
     if (!supports(options)) return -ENOTSUP;
+    assertAddress(address);
     return this.#enter((handle) => {
       const socket = new Socket({ allowHalfOpen: true });
       // Before there is anything to read: the stream must never start to flow by itself.
@@ -240,16 +243,11 @@ export class PortableDriver implements Driver {
   }
 
   #enter(make: (handle: Handle) => Entry): Handle | number {
-    const handle = this.#disposed ? -EBADF : this.#slots.take();
-    if (handle < 0) return handle === -1 ? -EMFILE : handle;
-    try {
-      this.#entries[slotOf(handle)] = make(handle);
-      return handle;
-    } catch {
-      // node:net throws for arguments only: a port out of range, a host that is not numeric.
-      this.#slots.release(handle);
-      return -EINVAL;
-    }
+    if (this.#disposed) return -EBADF;
+    const handle = this.#slots.take();
+    if (handle < 0) return -EMFILE;
+    this.#entries[slotOf(handle)] = make(handle);
+    return handle;
   }
 
   #leave(entry: Entry): void {
@@ -475,7 +473,6 @@ class PortableConnection {
       this.#socket.connect({ path: address.path });
       return;
     }
-    assertNumeric(address.host);
     this.#socket.connect({ host: address.host, port: address.port, autoSelectFamily: false });
   }
 
@@ -681,15 +678,9 @@ function supports(options: SocketOptions): boolean {
 function listenOptions(address: Address, backlog: number, options: SocketOptions): ListenOptions {
   const common = { backlog, exclusive: true };
   if (address.family === "unix") return { ...common, path: address.path };
-  assertNumeric(address.host);
   const { host, port } = address;
   const reusePort = options.reusePort === true;
   return { ...common, host, port, reusePort, ipv6Only: options.ipv6Only === true };
-}
-
-/** A name would be looked up; the contract takes numeric addresses only, as the raw drivers do. */
-function assertNumeric(host: string): void {
-  if (!/^([\d.]+|[\da-f:.]+(%.+)?)$/i.test(host)) throw new TypeError(`${host} is not numeric`);
 }
 
 function internetAddress(

@@ -26,7 +26,15 @@ export class SimulatedClock {
 
   /** Schedules something; it never runs before this call returns. */
   after(delayMs: number, run: () => void): void {
-    const task: Task = { atMs: this.#nowMs + Math.max(delayMs, 0), order: this.#order++, run };
+    this.at(this.#nowMs + delayMs, run);
+  }
+
+  /**
+   * Schedules something for a point in time (now, if that has passed). What must not overtake something else is
+   * given its very time: a delay that is worked out from it comes out a rounding error too early now and then.
+   */
+  at(timeMs: number, run: () => void): void {
+    const task: Task = { atMs: Math.max(timeMs, this.#nowMs), order: this.#order++, run };
     let at = this.#heap.push(task) - 1;
     while (at > 0) {
       const parent = (at - 1) >> 1;

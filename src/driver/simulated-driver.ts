@@ -32,6 +32,7 @@ import {
   ENOTSUP,
 } from "../sys/errno.ts";
 import type { SocketOptions } from "../sys/socket-calls.ts";
+import { assertAddress } from "./assert-address.ts";
 import type {
   Driver,
   DriverCapabilities,
@@ -41,12 +42,7 @@ import type {
   ListenTarget,
 } from "./driver.ts";
 import { SlotTable, slotOf } from "./handle.ts";
-import {
-  isUsable,
-  type SimulatedListener,
-  type SimulatedNetwork,
-  type SimulatedSocket,
-} from "./simulated-network.ts";
+import type { SimulatedListener, SimulatedNetwork, SimulatedSocket } from "./simulated-network.ts";
 
 const INPUT_BYTES = 65_536;
 /** Most bytes of one `received`. */
@@ -141,7 +137,7 @@ export class SimulatedDriver implements Driver {
 
   listen(target: ListenTarget): Handle | number {
     if ("descriptor" in target) return -ENOTSUP;
-    if (!isUsable(target.address)) return -EINVAL;
+    assertAddress(target.address);
     const entry = this.#enter("listener");
     if (typeof entry === "number") return entry;
     const failure = -this.#network.operate("listen");
@@ -157,7 +153,7 @@ export class SimulatedDriver implements Driver {
   }
 
   connect(address: Address, options: SocketOptions): Handle | number {
-    if (!isUsable(address)) return -EINVAL;
+    assertAddress(address);
     const entry = this.#enter("connection");
     if (typeof entry === "number") return entry;
     entry.resetOnClose = options.resetOnClose === true;

@@ -9,7 +9,6 @@
 // Invariant: `openSockets` counts the sockets not closed yet, those in a listener's queue included.
 
 import { Buffer } from "node:buffer";
-import { isIPv4, isIPv6 } from "node:net";
 import { type Address, formatAddress, type InternetAddress } from "../sys/address.ts";
 import {
   EADDRINUSE,
@@ -17,7 +16,6 @@ import {
   ECONNREFUSED,
   ECONNRESET,
   EHOSTUNREACH,
-  EINVAL,
   ENETUNREACH,
   ENOENT,
   EPIPE,
@@ -99,8 +97,7 @@ export class SimulatedNetwork {
 
   /** A listener, or −errno. Its queue fills before anyone accepts. */
   listen(address: Address, backlog: number, options: SocketOptions): SimulatedListener | number {
-    const refused = refusedAddress(address);
-    if (refused < 0) return refused;
+    if (!isLocal(address)) return -EADDRNOTAVAIL;
     const bound = address.family === "unix" || address.port > 0 ? address : this.#withPort(address);
     const ipv6Only = options.ipv6Only === true;
     const listener = new SimulatedListener(this, bound, Math.max(backlog, 1), ipv6Only, options);
@@ -341,11 +338,12 @@ export class SimulatedSocket {
   /** The other side reads the end after what was written. */
   end(): void {
     const other = this.#other;
-    if (this.#shut || other === undefined) return;
+    // A connection that broke has no end to send.
+    if (this.#shut || this.#error > 0 || other === undefined) return;
     this.#shut = true;
     const era = other.#era;
     this.#deliver(() => {
-      if (other.#era !== era || other.#closed) return;
+      if (other.#era !== era || other.#closed || other.#error > 0) return;
       other.#endArrived = true;
       other.owner?.readable();
     });
@@ -381,7 +379,7 @@ export class SimulatedSocket {
     const { clock } = this.#network;
     const atMs = Math.max(clock.nowMs + this.#network.latency(), this.#lastArrivalMs);
     this.#lastArrivalMs = atMs;
-    clock.after(atMs - clock.nowMs, arrival);
+    clock.at(atMs, arrival);
   }
 
   #arrive(bytes: Buffer): void {
@@ -451,27 +449,19 @@ export class SimulatedSocket {
     this.#inTransit = 0;
   }
 
+  /** The end goes with the bytes: a stream that lost some must never look complete. */
   #dropIncoming(): void {
+    this.#endArrived = false;
     this.#unread.length = 0;
     this.#unreadBytes = 0;
   }
 }
 
-/** −EINVAL for an address no one could use, −EADDRNOTAVAIL for one that is not of this (loopback) network; else 0. */
-function refusedAddress(address: Address): number {
-  if (address.family === "unix") return address.path === "" ? -EINVAL : 0;
-  if (!isUsable(address)) return -EINVAL;
+/** The network is one machine's loopback. */
+function isLocal(address: Address): boolean {
+  if (address.family === "unix") return true;
   const { host } = address;
-  const local = host.startsWith("127.") || host === "0.0.0.0" || host === "::1" || host === "::";
-  return local ? 0 : -EADDRNOTAVAIL;
-}
-
-/** Whether an address is one that a kernel would take: a numeric host of its family, a port in range. */
-export function isUsable(address: Address): boolean {
-  if (address.family === "unix") return address.path !== "";
-  const { family, host, port } = address;
-  const numeric = family === "ipv4" ? isIPv4(host) : isIPv6(host);
-  return numeric && Number.isInteger(port) && port >= 0 && port <= 65_535;
+  return host.startsWith("127.") || host === "0.0.0.0" || host === "::1" || host === "::";
 }
 
 function covers(listening: InternetAddress, target: InternetAddress): boolean {

@@ -4,13 +4,13 @@
 import assert from "node:assert/strict";
 import type { Handle, ListenTarget } from "../../src/driver/driver.ts";
 import { OWN_DESCRIPTORS } from "../../src/driver/driver.ts";
-import type { Address } from "../../src/sys/address.ts";
+import type { Address, InternetAddress } from "../../src/sys/address.ts";
 import { errnoName } from "../../src/sys/errno.ts";
 import type { SocketOptions } from "../../src/sys/socket-calls.ts";
 import { type EventKind, WatchedDriver } from "./event-log.ts";
 import type { Host, Peer, PeerServer } from "./host.ts";
 
-export const LOOPBACK: Address = { family: "ipv4", host: "127.0.0.1", port: 0 };
+export const LOOPBACK: InternetAddress = { family: "ipv4", host: "127.0.0.1", port: 0 };
 export const MEBIBYTE = 1024 * 1024;
 
 export interface StageOptions {
