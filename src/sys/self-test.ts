@@ -12,7 +12,11 @@ import { nativeArchitecture } from "./platform.ts";
 const NO_DESCRIPTOR = 0x3fff_fff0;
 const EAFNOSUPPORT = 97;
 
-type Check = readonly [name: string, call: (library: NativeLibrary) => number | bigint, errno: number];
+type Check = readonly [
+  name: string,
+  call: (library: NativeLibrary) => number | bigint,
+  errno: number,
+];
 
 const CHECKS: readonly Check[] = [
   ["mmap", (c) => c.mmap(0n, 0n, PROT_READ, MAP_ANONYMOUS, -1, 0n), EINVAL],
@@ -39,19 +43,27 @@ const CHECKS: readonly Check[] = [
 ];
 
 /** What is wrong with this process's native calls, a sentence each; empty when nothing is. */
-export function selfTest(): readonly string[] {
-  const library = nativeLibrary();
+export function selfTest(library: NativeLibrary = nativeLibrary()): readonly string[] {
   const wrong: string[] = [];
-  for (const [name, call, expected] of [...CHECKS, ...systemCallChecks()]) {
-    library.errno[0] = 0;
+  for (const check of [...CHECKS, ...systemCallChecks()]) {
+    const sentence = outcome(library, check);
+    if (sentence !== undefined) wrong.push(sentence);
+  }
+  return [...wrong, ...valueChecks(library)];
+}
+
+function outcome(library: NativeLibrary, [name, call, expected]: Check): string | undefined {
+  library.errno[0] = 0;
+  try {
     const result = call(library);
     const errno = library.errno[0] ?? 0;
     const failed = result === -1 || result === 0xffff_ffff_ffff_ffffn;
-    if (!failed || errno !== expected) {
-      wrong.push(`${name} gave ${result} with ${errnoName(errno)}, not ${errnoName(expected)}`);
-    }
+    if (failed && errno === expected) return undefined;
+    return `${name} gave ${result} with ${errnoName(errno)}, not ${errnoName(expected)}`;
+  } catch (error) {
+    // node:ffi itself refuses arguments that do not fit the signature it was told.
+    return `${name} cannot be called: ${error instanceof Error ? error.message : String(error)}`;
   }
-  return [...wrong, ...valueChecks(library)];
 }
 
 /** The raw system calls, by number. */
@@ -72,6 +84,7 @@ function valueChecks(library: NativeLibrary): readonly string[] {
   const wrong: string[] = [];
   if (library.if_nametoindex("no-such-device-0") !== 0) wrong.push("if_nametoindex found nothing");
   if (library.uv_backend_fd(library.eventLoop) < 0) wrong.push("uv_backend_fd has no descriptor");
-  if (library.uv_backend_timeout(library.eventLoop) < -1) wrong.push("uv_backend_timeout is out of range");
+  if (library.uv_backend_timeout(library.eventLoop) < -1)
+    wrong.push("uv_backend_timeout is out of range");
   return wrong;
 }
