@@ -51,6 +51,11 @@ export class BufferPool {
     return this.#buffers.bytes;
   }
 
+  /** Where they begin. */
+  get address(): number {
+    return this.#buffers.address;
+  }
+
   /** Buffers that circulate. */
   get provided(): number {
     return this.#provided;

@@ -26,20 +26,19 @@ import {
   type TcpInfo,
   tcpInfo,
 } from "../sys/socket-calls.ts";
-import {
-  AIO_CONTEXT,
-  type Driver,
-  type DriverCapabilities,
-  type DriverCounters,
-  type DriverEvents,
-  type DriverName,
-  type DriverOptions,
-  type Handle,
-  type ListenTarget,
-  OWN_DESCRIPTORS,
+import type {
+  Driver,
+  DriverCapabilities,
+  DriverCounters,
+  DriverEvents,
+  DriverName,
+  DriverOptions,
+  Handle,
+  ListenTarget,
 } from "./driver.ts";
 import { SlotTable, slotOf } from "./handle.ts";
 import { openListener } from "./listening-socket.ts";
+import { notesLength, ThreadNotes } from "./thread-notes.ts";
 
 // States of a slot, as bits.
 export const LISTENING = 1 << 0;
@@ -94,9 +93,8 @@ export abstract class DescriptorDriver implements Driver {
   protected readonly descriptors: Int32Array;
   protected readonly outputMemory: NativeMemory;
   protected watched = -1;
-  /** Shared notes: the driver's own descriptors, and each slot's. */
-  readonly #own: Int32Array;
-  readonly #noted: Int32Array;
+  /** For whoever cleans up after this thread. */
+  protected readonly notes: ThreadNotes;
   readonly #nonBlocking: boolean;
   /** kind, handle, value of each event that waits for the next turn. */
   #deferred: number[] = [];
@@ -107,22 +105,19 @@ export abstract class DescriptorDriver implements Driver {
   #wakeAsked = false;
 
   constructor(options: DriverOptions, nonBlocking: boolean) {
-    const table = options.descriptors ?? new Int32Array(options.slots + OWN_DESCRIPTORS);
-    if (table.length < options.slots + OWN_DESCRIPTORS) {
-      throw new RangeError(`descriptors needs ${options.slots + OWN_DESCRIPTORS} entries`);
-    }
     this.events = options.events;
     this.slots = new SlotTable(options.slots);
     this.flags = new Uint32Array(options.slots);
-    this.#own = table.subarray(0, OWN_DESCRIPTORS).fill(-1);
-    this.#noted = table.subarray(OWN_DESCRIPTORS, OWN_DESCRIPTORS + options.slots).fill(-1);
+    const table = options.notes ?? new Int32Array(notesLength(options.slots));
+    this.notes = new ThreadNotes(table, options.slots);
     this.descriptors = new Int32Array(options.slots).fill(-1);
     this.#nonBlocking = nonBlocking;
     this.outputMemory = NativeMemory.allocate(options.outputBytes);
     this.output = this.outputMemory.bytes;
     this.wakeDescriptor = openEventfd();
     if (this.wakeDescriptor < 0) throw new SystemError("eventfd", this.wakeDescriptor);
-    this.noteOwnDescriptor(this.wakeDescriptor);
+    this.notes.noteOwn(this.wakeDescriptor);
+    this.notes.noteMemory(this.outputMemory.address, this.outputMemory.length);
   }
 
   abstract send(handle: Handle, offset: number, length: number): number;
@@ -286,7 +281,7 @@ export abstract class DescriptorDriver implements Driver {
     const slot = slotOf(handle);
     this.flags[slot] = flags;
     this.descriptors[slot] = descriptor < 0 ? -1 : descriptor;
-    if ((flags & FOREIGN) === 0) this.#noted[slot] = this.descriptors[slot] as number;
+    if ((flags & FOREIGN) === 0) this.notes.noteSlot(slot, descriptor);
     return handle;
   }
 
@@ -295,7 +290,7 @@ export abstract class DescriptorDriver implements Driver {
     const slot = slotOf(handle);
     const descriptor = this.descriptors[slot] as number;
     this.descriptors[slot] = -1;
-    this.#noted[slot] = -1;
+    this.notes.forgetSlot(slot);
     return descriptor;
   }
 
@@ -378,30 +373,17 @@ export abstract class DescriptorDriver implements Driver {
     return asked;
   }
 
-  protected noteOwnDescriptor(descriptor: number): void {
-    this.#own[this.#own.indexOf(-1)] = descriptor;
-  }
-
-  protected noteAioContext(low: number, high: number): void {
-    this.#own[AIO_CONTEXT] = low;
-    this.#own[AIO_CONTEXT + 1] = high;
-  }
-
-  protected forgetOwnDescriptor(descriptor: number): void {
-    this.#own[this.#own.indexOf(descriptor)] = -1;
-  }
-
   /** Closes every descriptor and gives the memory back (it stays mapped: a borrowed view must never fault). */
   protected disposeShared(): void {
     for (let slot = 0; slot < this.slots.capacity; slot++) {
       const descriptor = this.descriptors[slot] as number;
       if (descriptor < 0) continue;
       this.descriptors[slot] = -1;
-      this.#noted[slot] = -1;
+      this.notes.forgetSlot(slot);
       if (((this.flags[slot] as number) & FOREIGN) === 0) closeDescriptor(descriptor);
     }
     for (const { descriptor } of this.#parked.splice(0)) closeDescriptor(descriptor);
-    this.forgetOwnDescriptor(this.wakeDescriptor);
+    this.notes.forgetOwn(this.wakeDescriptor);
     closeDescriptor(this.wakeDescriptor);
     this.outputMemory.discard(0, this.outputMemory.length);
   }
@@ -460,7 +442,7 @@ export abstract class DescriptorDriver implements Driver {
     const slot = slotOf(handle);
     this.flags[slot] = 0;
     this.descriptors[slot] = -1;
-    this.#noted[slot] = -1;
+    this.notes.forgetSlot(slot);
     this.slots.release(handle);
   }
 }

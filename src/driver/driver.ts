@@ -139,13 +139,8 @@ export interface DriverOptions {
   /** Size of `output`: the most bytes that can wait to be sent. Multiple of 1 MiB. */
   readonly outputBytes: number;
   /**
-   * Where the driver notes each descriptor it owns (slot-indexed after its own first OWN_DESCRIPTORS, −1 is none), so that
-   * another thread can close them when this one is gone. Shared memory; at least slots + OWN_DESCRIPTORS long.
+   * Where the driver notes what it holds of the process, so that another thread can clean up when this one is gone
+   * (thread-notes.ts). Shared memory, at least notesLength(slots) long.
    */
-  readonly descriptors?: Int32Array;
+  readonly notes?: Int32Array;
 }
-
-/** How many entries at the front of `descriptors` are the driver's own: descriptors (ring, epoll, eventfd), and at AIO_CONTEXT. */
-export const OWN_DESCRIPTORS = 8;
-/** Where the two halves of an AIO context's address stand there, low first; −1 twice is none. */
-export const AIO_CONTEXT = 6;

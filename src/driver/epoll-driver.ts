@@ -109,13 +109,14 @@ export class EpollDriver extends DescriptorDriver {
       this.disposeShared();
       throw new SystemError("epoll_create1", descriptor);
     }
-    this.noteOwnDescriptor(descriptor);
+    this.notes.noteOwn(descriptor);
     this.#epoll = new Epoll(descriptor, EVENTS_PER_WAIT);
     this.#epoll.control(EPOLL_CTL_ADD, this.wakeDescriptor, EPOLLIN, 0, KIND_WAKE);
     this.input = this.#inputMemory.bytes;
+    this.notes.noteMemory(this.#inputMemory.address, this.#inputMemory.length);
     const aio = allowAio ? AioContext.open(READS_PER_BATCH + WRITES_PER_BATCH) : undefined;
     this.#aio = typeof aio === "object" ? aio : undefined;
-    if (this.#aio !== undefined) this.noteAioContext(...this.#aio.address);
+    if (this.#aio !== undefined) this.notes.noteAioContext(...this.#aio.address);
     this.#reads = new SocketBatch("read", this.#inputMemory, READS_PER_BATCH, this.#aio, 0);
     const base = READS_PER_BATCH;
     this.#writes = new SocketBatch("write", this.outputMemory, WRITES_PER_BATCH, this.#aio, base);
@@ -165,10 +166,10 @@ export class EpollDriver extends DescriptorDriver {
   }
 
   override dispose(): void {
-    this.forgetOwnDescriptor(this.#epoll.descriptor);
+    this.notes.forgetOwn(this.#epoll.descriptor);
     closeDescriptor(this.#epoll.descriptor);
     this.#epoll.release();
-    this.noteAioContext(-1, -1);
+    this.notes.noteAioContext(-1, -1);
     this.#aio?.close();
     this.disposeShared();
     this.#inputMemory.discard(0, this.#inputMemory.length);

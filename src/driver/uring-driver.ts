@@ -107,7 +107,8 @@ export class UringDriver extends DescriptorDriver {
       throw new SystemError("io_uring_setup", ring);
     }
     this.#ring = ring;
-    this.noteOwnDescriptor(ring.descriptor);
+    this.notes.noteOwn(ring.descriptor);
+    for (const { address, length } of ring.mappings) this.notes.noteRingMapping(address, length);
     this.#pool = new BufferPool(BUFFER_GROUP, BUFFERS, BUFFER_BYTES);
     const refused = this.#pool.register(ring.descriptor, BUFFERS_AT_START);
     if (refused < 0) {
@@ -115,6 +116,7 @@ export class UringDriver extends DescriptorDriver {
       throw new SystemError("io_uring_register", refused);
     }
     this.input = this.#pool.bytes;
+    this.notes.noteMemory(this.#pool.address, this.input.length);
     this.#outputLow = this.outputMemory.address >>> 0;
     this.#outputHigh = highWord(this.outputMemory.address);
     this.#pending = new Uint8Array(options.slots);
@@ -156,7 +158,8 @@ export class UringDriver extends DescriptorDriver {
   }
 
   override dispose(): void {
-    this.forgetOwnDescriptor(this.#ring.descriptor);
+    this.notes.forgetOwn(this.#ring.descriptor);
+    this.notes.forgetRingMappings();
     this.#ring.close();
     this.disposeShared();
     this.#pool.discard();

@@ -54,7 +54,8 @@ const CQE_WORDS = SIZEOF_CQE / 4;
 export class UringRing {
   readonly descriptor: number;
   readonly #entrance: RingEntrance;
-  readonly #mappings: readonly RingMapping[];
+  /** They keep the ring alive, also after its descriptor is closed. */
+  readonly mappings: readonly RingMapping[];
   readonly #queue: Int32Array;
   /** 32-bit words of the submission entries. */
   readonly #submissions: Int32Array;
@@ -114,7 +115,7 @@ export class UringRing {
     const queue = new RingMapping(descriptor, IORING_OFF_SQ_RING, queueBytes);
     const entries = new RingMapping(descriptor, IORING_OFF_SQES, sqEntries * SIZEOF_SQE);
     this.descriptor = descriptor;
-    this.#mappings = [queue, entries];
+    this.mappings = [queue, entries];
     this.#entrance = new RingEntrance(descriptor);
     this.#queue = new Int32Array(queue.buffer, 0, queueBytes >> 2);
     this.#submissions = new Int32Array(entries.buffer);
@@ -230,7 +231,7 @@ export class UringRing {
   /** Closes the ring: the kernel cancels what is under way. */
   close(): void {
     closeDescriptor(this.descriptor);
-    for (const mapping of this.#mappings) mapping.release();
+    for (const mapping of this.mappings) mapping.release();
     this.#entrance.release();
   }
 

@@ -15,8 +15,8 @@ export interface ReactorThreadOptions {
   readonly limits: Limits;
   readonly overflow: OverflowPolicy;
   readonly counters: Float64Array;
-  /** Where the driver notes its descriptors, for whoever cleans up after this thread. */
-  readonly descriptors?: Int32Array;
+  /** What the driver holds of the process, for whoever cleans up after this thread. */
+  readonly notes?: Int32Array;
   readonly report: (error: unknown) => void;
 }
 
@@ -34,7 +34,7 @@ export class ReactorThread {
 
   /** Starts turning at once. @throws SystemError when the host refuses the driver */
   constructor(options: ReactorThreadOptions) {
-    const { limits, descriptors } = options;
+    const { limits, notes } = options;
     const slots = slotsFor(limits.connections);
     this.#reactor = new Reactor({
       handlers: options.handlers,
@@ -49,7 +49,7 @@ export class ReactorThread {
           events,
           slots,
           outputBytes: limits.outputBytes,
-          ...(descriptors !== undefined && { descriptors }),
+          ...(notes !== undefined && { notes }),
         }),
     });
     this.#loop = startLoop(this.#reactor);

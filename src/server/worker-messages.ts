@@ -15,7 +15,7 @@ export interface WorkerStart {
   readonly limits: Limits;
   readonly overflow: OverflowPolicy;
   readonly counters: Float64Array;
-  readonly descriptors: Int32Array;
+  readonly notes: Int32Array;
 }
 
 export type ToWorker = { readonly kind: "close"; readonly drainMs: number };

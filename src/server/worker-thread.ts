@@ -16,7 +16,7 @@ async function run(start: WorkerStart): Promise<void> {
       limits: start.limits,
       overflow: start.overflow,
       counters: start.counters,
-      descriptors: start.descriptors,
+      notes: start.notes,
       report: (error) => say({ kind: "error", error: cloneable(error) }),
     });
     start.port.on("message", async (message: ToWorker) => {

@@ -17,6 +17,16 @@ import { SystemError } from "./errno.ts";
 import { type NativeLibrary, nativeLibrary } from "./native-library.ts";
 
 export const PAGE = 4096;
+/** munmap(2) of a mapping by its address: for cleaning up after a thread that is gone. */
+export function unmapMemory(address: number, bytes: number): void {
+  nativeLibrary().munmap(BigInt(address), BigInt(bytes));
+}
+
+/** Gives the pages of memory by its address back; it stays mapped, so that whoever still looks reads zeros. */
+export function discardMemory(address: number, bytes: number): void {
+  nativeLibrary().madvise(BigInt(address), BigInt(bytes), MADV_DONTNEED);
+}
+
 const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
 
 export class NativeMemory {

@@ -15,6 +15,7 @@ import {
   IPV6_V6ONLY,
   O_NONBLOCK,
   RLIMIT_NOFILE,
+  SHUT_RDWR,
   SHUT_WR,
   SIZEOF_TCP_INFO,
   SO_ERROR,
@@ -140,6 +141,11 @@ export function connectSocket(descriptor: number, address: Address): number {
 /** shutdown(2) for writing: the peer reads the end of the stream. */
 export function shutdownWrite(descriptor: number): number {
   return result(nativeLibrary().shutdown(descriptor, SHUT_WR));
+}
+
+/** shutdown(2) both ways. */
+export function shutdownBoth(descriptor: number): number {
+  return result(nativeLibrary().shutdown(descriptor, SHUT_RDWR));
 }
 
 /** close(2). Never repeated at EINTR: Linux has closed the descriptor by then. */

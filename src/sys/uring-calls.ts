@@ -57,12 +57,12 @@ export class RingMapping {
   readonly buffer: ArrayBuffer;
   readonly #library: NativeLibrary;
   readonly #address: bigint;
-  readonly #length: number;
+  readonly length: number;
 
   /** @throws SystemError when it cannot be mapped */
   constructor(descriptor: number, offset: number, length: number) {
     this.#library = nativeLibrary();
-    this.#length = length;
+    this.length = length;
     const protection = PROT_READ | PROT_WRITE;
     const flags = MAP_SHARED | MAP_POPULATE;
     const size = BigInt(length);
@@ -71,8 +71,12 @@ export class RingMapping {
     this.buffer = this.#library.viewMemory(this.#address, length);
   }
 
+  get address(): number {
+    return Number(this.#address);
+  }
+
   release(): void {
-    this.#library.munmap(this.#address, BigInt(this.#length));
+    this.#library.munmap(this.#address, BigInt(this.length));
   }
 }
 

@@ -3,14 +3,15 @@
 
 import assert from "node:assert/strict";
 import type { Handle, ListenTarget } from "../../src/driver/driver.ts";
-import { OWN_DESCRIPTORS } from "../../src/driver/driver.ts";
+import { NOTES_AHEAD, notesLength } from "../../src/driver/thread-notes.ts";
 import type { Address, InternetAddress } from "../../src/sys/address.ts";
-import { errnoName } from "../../src/sys/errno.ts";
+import { EBADF, errnoName } from "../../src/sys/errno.ts";
 import type { SocketOptions } from "../../src/sys/socket-calls.ts";
 import { type EventKind, WatchedDriver } from "./event-log.ts";
 import type { Host, Peer, PeerServer } from "./host.ts";
 
 export const LOOPBACK: InternetAddress = { family: "ipv4", host: "127.0.0.1", port: 0 };
+export const HELLO = Buffer.from("hello");
 export const MEBIBYTE = 1024 * 1024;
 
 export interface StageOptions {
@@ -37,7 +38,7 @@ export class Stage {
   constructor(host: Host, options: StageOptions = {}) {
     this.host = host;
     const slots = options.slots ?? 64;
-    this.descriptors = new Int32Array(new SharedArrayBuffer((slots + OWN_DESCRIPTORS) * 4));
+    this.descriptors = new Int32Array(new SharedArrayBuffer(notesLength(slots) * 4));
     this.driver = this.another({ ...options, slots }, this.descriptors);
   }
 
@@ -50,7 +51,7 @@ export class Stage {
     const driver = new WatchedDriver((made) => this.host.make(made), {
       slots: options.slots ?? 64,
       outputBytes: options.outputBytes ?? 4 * MEBIBYTE,
-      ...(descriptors && { descriptors }),
+      ...(descriptors && { notes: descriptors }),
     });
     this.#drivers.push(driver);
     return driver;
@@ -206,7 +207,7 @@ export class Stage {
       assert.deepEqual(driver.log.breaches, [], driver.log.tail());
       assert.deepEqual(this.host.leftovers(driver.inner), []);
     }
-    const noted = this.descriptors.subarray(OWN_DESCRIPTORS).filter((descriptor) => descriptor > 0);
+    const noted = this.descriptors.subarray(NOTES_AHEAD).filter((descriptor) => descriptor > 0);
     assert.deepEqual([...noted], [], "descriptors that were not cleared");
     for (const driver of this.#drivers.splice(0)) driver.dispose();
     await this.linger();
@@ -262,4 +263,34 @@ export function assertSameBytes(actual: Uint8Array, expected: Uint8Array): void 
   if (Buffer.compare(actual, expected) === 0) return;
   const at = actual.findIndex((byte, index) => byte !== expected[index]);
   assert.fail(`byte ${at} of ${actual.length} differs`);
+}
+
+export function connectionsOf(stage: Stage): number[] {
+  return [...stage.log.lives].filter(([, life]) => life.kind === "connection").map(([h]) => h);
+}
+
+/** Takes the slots that are left with listeners; they must be exactly as many as said. */
+export async function fillSlots(stage: Stage, slots: number): Promise<void> {
+  for (let n = 0; n < slots; n++) await stage.listen();
+}
+
+/** Every verb answers −EBADF. */
+export function assertAllRefused(stage: Stage, handle: number): void {
+  const { driver } = stage;
+  const verbs: Record<string, () => unknown> = {
+    send: () => driver.inner.send(handle, 0, 1),
+    pause: () => driver.inner.pause(handle),
+    resume: () => driver.inner.resume(handle),
+    shutdown: () => driver.inner.shutdown(handle),
+    close: () => driver.inner.close(handle, false),
+    detach: () => driver.inner.detach(handle),
+    configure: () => driver.inner.configure(handle, { noDelay: true }),
+    localAddress: () => driver.inner.localAddress(handle),
+    remoteAddress: () => driver.inner.remoteAddress(handle),
+    tcpInfo: () => driver.inner.tcpInfo(handle),
+    descriptor: () => driver.inner.descriptor(handle),
+  };
+  for (const [name, verb] of Object.entries(verbs)) {
+    assert.equal(verb(), -EBADF, `${name} on handle ${handle}`);
+  }
 }

@@ -8,11 +8,11 @@
 import { extname } from "node:path";
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { deferred } from "../../deferred.ts";
-import { closeLeftDescriptors } from "../../driver/left-descriptors.ts";
-import { OWN_DESCRIPTORS, type ListenTarget } from "../../driver/driver.ts";
+import { cleanUpAfterThread, notesLength } from "../../driver/thread-notes.ts";
+import type { ListenTarget } from "../../driver/driver.ts";
 import { sharesDescriptors } from "../../driver/choose-driver.ts";
 import { type Limits, shareOf } from "../../limits.ts";
-import { CONNECTIONS, countersOf } from "../../reactor/counters.ts";
+import { CLOSED, CONNECTIONS, countersOf, INPUT_BYTES, OUTPUT_BYTES } from "../../reactor/counters.ts";
 import type { Address } from "../../sys/address.ts";
 import { listenAddress, openSharedListener, ownTarget } from "../listener.ts";
 import { slotsFor } from "../reactor-thread.ts";
@@ -20,7 +20,7 @@ import type { FromWorker, WorkerStart } from "../worker-messages.ts";
 import type { ModelPlan, RunningModel } from "./model.ts";
 
 const FIRST_RESTART_MS = 50;
-const LONGEST_RESTART_MS = 5000;
+const LONGEST_RESTART_MS = 1000;
 /** A server whose threads end so often within a minute gives up. */
 const RESTARTS_PER_MINUTE = 30;
 const MINUTE_MS = 60_000;
@@ -33,7 +33,7 @@ export async function startMultiReactor(plan: ModelPlan): Promise<RunningModel> 
 
 interface Seat {
   readonly index: number;
-  readonly descriptors: Int32Array<SharedArrayBuffer>;
+  readonly notes: Int32Array<SharedArrayBuffer>;
   worker: Worker | undefined;
   port: MessagePort | undefined;
   /** Settles when the present worker listens or has failed to. */
@@ -59,10 +59,10 @@ class MultiReactor implements RunningModel {
     this.#plan = plan;
     this.#limits = shareOf(plan.options.limits, threads);
     this.ended = this.#end.promise;
-    const entries = OWN_DESCRIPTORS + slotsFor(this.#limits.connections);
+    const entries = notesLength(slotsFor(this.#limits.connections));
     this.#seats = Array.from({ length: threads }, (_, index) => ({
       index,
-      descriptors: new Int32Array(new SharedArrayBuffer(entries * 4)).fill(-1),
+      notes: new Int32Array(new SharedArrayBuffer(entries * 4)).fill(-1),
       worker: undefined,
       port: undefined,
       listening: deferred<Address>(),
@@ -126,7 +126,7 @@ class MultiReactor implements RunningModel {
       limits: this.#limits,
       overflow: options.overflow,
       counters: countersOf(counters, seat.index),
-      descriptors: seat.descriptors,
+      notes: seat.notes,
     };
   }
 
@@ -157,8 +157,8 @@ class MultiReactor implements RunningModel {
     if (seat.worker !== worker) return;
     seat.worker = undefined;
     seat.port?.close();
-    closeLeftDescriptors(seat.descriptors);
-    countersOf(this.#plan.counters, seat.index)[CONNECTIONS] = 0;
+    cleanUpAfterThread(seat.notes);
+    countAsClosed(countersOf(this.#plan.counters, seat.index));
     const error = new Error(`reactor ${seat.index} ended by itself with code ${code}`);
     seat.listening.reject(error);
     seat.closed?.resolve(false);
@@ -198,6 +198,14 @@ class MultiReactor implements RunningModel {
     await Promise.all(this.#seats.map((seat) => seat.worker?.terminate()));
     this.#listener?.close();
   }
+}
+
+/** What the thread had open and kept is gone with it; the next thread on its seat goes on counting from there. */
+function countAsClosed(counters: Float64Array): void {
+  counters[CLOSED] = (counters[CLOSED] as number) + (counters[CONNECTIONS] as number);
+  counters[CONNECTIONS] = 0;
+  counters[OUTPUT_BYTES] = 0;
+  counters[INPUT_BYTES] = 0;
 }
 
 /** The worker's file beside this one: .ts while developing, .js as published. */

@@ -1,0 +1,132 @@
+// What a driver holds of the process, noted in shared memory, so that another thread can clean up when this one is gone
+// without having disposed of its driver (a crash, `terminate`). Nobody can run any more in it then, but its descriptors,
+// its ring and its memory belong to the process and stay.
+//
+// Layout, 32-bit entries, −1 where there is nothing:
+//   0–5    the driver's own descriptors: ring or epoll set, eventfd
+//   6–7    an AIO context's address, low half first
+//   8–13   two mappings of a ring: address low, high, length in bytes
+//   14–22  three pieces of memory that the kernel may write to: likewise
+//   24–    one descriptor a slot
+// Invariant: a descriptor's note is gone before it is given to close(2). A number that may be used again must never be
+// closed by somebody else; better one that stays open when a thread dies between the two.
+
+import { destroyAioContext } from "../sys/aio-calls.ts";
+import { discardMemory, unmapMemory } from "../sys/native-memory.ts";
+import { closeDescriptor, shutdownBoth } from "../sys/socket-calls.ts";
+
+const OWN = 0;
+const OWN_END = 6;
+const AIO_CONTEXT = 6;
+const RING_MAPPINGS = 8;
+const MEMORY = 14;
+const MEMORY_END = 23;
+/** Entries in front of the slots'. */
+export const NOTES_AHEAD = 24;
+
+/** How many entries the notes of a driver with so many slots take. */
+export function notesLength(slots: number): number {
+  return NOTES_AHEAD + slots;
+}
+
+/** The writing side: belongs to the driver's thread. */
+export class ThreadNotes {
+  readonly #table: Int32Array;
+
+  /** Starts empty. @throws RangeError when the table is too short */
+  constructor(table: Int32Array, slots: number) {
+    if (table.length < notesLength(slots)) {
+      throw new RangeError(`the notes of ${slots} slots need ${notesLength(slots)} entries`);
+    }
+    this.#table = table.fill(-1);
+  }
+
+  noteOwn(descriptor: number): void {
+    const at = this.#table.indexOf(-1, OWN);
+    if (at < OWN_END) this.#table[at] = descriptor;
+  }
+
+  forgetOwn(descriptor: number): void {
+    const at = this.#table.subarray(OWN, OWN_END).indexOf(descriptor);
+    if (at >= 0) this.#table[at] = -1;
+  }
+
+  noteSlot(slot: number, descriptor: number): void {
+    this.#table[NOTES_AHEAD + slot] = descriptor;
+  }
+
+  forgetSlot(slot: number): void {
+    this.#table[NOTES_AHEAD + slot] = -1;
+  }
+
+  /** (−1, −1) forgets it. */
+  noteAioContext(low: number, high: number): void {
+    this.#table[AIO_CONTEXT] = low;
+    this.#table[AIO_CONTEXT + 1] = high;
+  }
+
+  /** A mapping that keeps a ring alive as long as it is there. */
+  noteRingMapping(address: number, bytes: number): void {
+    this.#noteRegion(RING_MAPPINGS, MEMORY, address, bytes);
+  }
+
+  /** Memory that may be given back once nothing writes to it any more. */
+  noteMemory(address: number, bytes: number): void {
+    this.#noteRegion(MEMORY, MEMORY_END, address, bytes);
+  }
+
+  /** The driver has unmapped its ring itself. */
+  forgetRingMappings(): void {
+    this.#table.fill(-1, RING_MAPPINGS, MEMORY);
+  }
+
+  #noteRegion(from: number, end: number, address: number, bytes: number): void {
+    let at = from;
+    while (at < end && this.#table[at + 2] !== -1) at += 3;
+    if (at >= end) throw new RangeError("no room for another region in the notes");
+    this.#table[at] = address | 0;
+    this.#table[at + 1] = Math.floor(address / 0x1_0000_0000);
+    this.#table[at + 2] = bytes;
+  }
+}
+
+/**
+ * Ends and closes everything in the notes of a thread that is gone; how many descriptors there were. The order matters: a
+ * ring lives, and keeps its sockets open, until its mappings are gone.
+ */
+export function cleanUpAfterThread(table: Int32Array): number {
+  const contextHigh = table[AIO_CONTEXT + 1] as number;
+  if (contextHigh >= 0) destroyAioContext(table[AIO_CONTEXT] as number, contextHigh);
+  forEachRegion(table, RING_MAPPINGS, MEMORY, unmapMemory);
+  let closed = 0;
+  for (let at = OWN; at < OWN_END; at++) closed += closeNoted(table, at);
+  for (let at = NOTES_AHEAD; at < table.length; at++) {
+    // The peer is told at once, whatever else may still hold the socket.
+    if ((table[at] as number) >= 0) shutdownBoth(table[at] as number);
+    closed += closeNoted(table, at);
+  }
+  forEachRegion(table, MEMORY, MEMORY_END, discardMemory);
+  table.fill(-1);
+  return closed;
+}
+
+function closeNoted(table: Int32Array, at: number): number {
+  const descriptor = table[at] as number;
+  if (descriptor < 0) return 0;
+  table[at] = -1;
+  closeDescriptor(descriptor);
+  return 1;
+}
+
+function forEachRegion(
+  table: Int32Array,
+  from: number,
+  end: number,
+  act: (address: number, bytes: number) => void,
+): void {
+  for (let at = from; at + 2 < end; at += 3) {
+    const bytes = table[at + 2] as number;
+    if (bytes < 0) continue;
+    act((table[at + 1] as number) * 0x1_0000_0000 + ((table[at] as number) >>> 0), bytes);
+  }
+}
