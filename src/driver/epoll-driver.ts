@@ -365,5 +365,13 @@ export class EpollDriver extends DescriptorDriver {
       if (accepted === -EAGAIN) return;
       if (accepted !== -EINTR) this.acceptedDescriptor(listener, accepted);
     }
+    if (shared && ((this.flags[slot] as number) & ACCEPTING) !== 0)
+      this.#goToTheEndOfTheLine(listener);
+  }
+
+  /** The kernel wakes the first of those who wait for a shared listener: whoever had one goes behind the others. */
+  #goToTheEndOfTheLine(listener: Handle): void {
+    this.stopAccepting(listener);
+    this.startAccepting(listener);
   }
 }
