@@ -63,15 +63,24 @@ export function writeSockaddr(address: Address, memory: NativeMemory, offset: nu
   bytes.fill(0, offset, offset + size);
   bytes.writeUInt16LE(family, offset);
   bytes.writeUInt16BE(address.port, offset + 2);
-  const [host = "", zone] = address.host.split("%", 2);
+  const { host, zone } = splitZone(address);
   const library = nativeLibrary();
-  if (library.inet_pton(family, host, memory.at(offset + field, size - field)) !== 1) {
+  // C ends a string at its first NUL: what stands behind it would go unread.
+  const readable = !address.host.includes("\0");
+  if (!readable || library.inet_pton(family, host, memory.at(offset + field, size - field)) !== 1) {
     throw new AddressError(
       `${JSON.stringify(address.host)} is not a numeric ${address.family} address`,
     );
   }
   if (zone !== undefined) bytes.writeUInt32LE(zoneIndex(zone), offset + SOCKADDR_IN6_SCOPE);
   return size;
+}
+
+/** An IPv6 address may name its link, as in `fe80::1%eth0`. */
+function splitZone(address: InternetAddress): { readonly host: string; readonly zone?: string } {
+  const percent = address.family === "ipv6" ? address.host.indexOf("%") : -1;
+  if (percent < 0) return { host: address.host };
+  return { host: address.host.slice(0, percent), zone: address.host.slice(percent + 1) };
 }
 
 /** Reads a sockaddr of `length` bytes as the kernel wrote it. */
@@ -92,6 +101,9 @@ function writeUnix(path: string, bytes: Buffer, offset: number): number {
   const room = SIZEOF_SOCKADDR_UN - SOCKADDR_UN_PATH - 1;
   if (length === 0 || length > room) {
     throw new AddressError(`a Unix socket's path has 1 to ${room} bytes, this one has ${length}`);
+  }
+  if (path === "\0" || (!path.startsWith("\0") && path.includes("\0"))) {
+    throw new AddressError("a Unix socket's path has no NUL; one in front makes a name abstract");
   }
   bytes.fill(0, offset, offset + SIZEOF_SOCKADDR_UN);
   bytes.writeUInt16LE(AF_UNIX, offset);
@@ -118,7 +130,7 @@ function readIpv6(memory: NativeMemory, offset: number): string {
 }
 
 function zoneIndex(zone: string): number {
-  if (/^\d+$/.test(zone)) return Number(zone);
+  if (/^\d+$/.test(zone) && Number(zone) <= 0xffff_ffff) return Number(zone);
   const index = nativeLibrary().if_nametoindex(zone);
   if (index === 0) throw new AddressError(`no network interface is named ${JSON.stringify(zone)}`);
   return index;

@@ -67,7 +67,8 @@ export class NativeMemory {
   /** The address of `offset`, for a call that touches `length` bytes from there. */
   at(offset: number, length: number): bigint {
     if (this.#released) throw new RangeError("native memory used after its release");
-    if (offset < 0 || length < 0 || offset + length > this.length) {
+    // So that NaN, too, is out of bounds.
+    if (!(offset >= 0 && length >= 0 && offset + length <= this.length)) {
       throw new RangeError(`${offset} + ${length} lies outside of ${this.length} bytes`);
     }
     return BigInt(this.address + offset);
