@@ -83,6 +83,13 @@ export class Incoming<Message, Sent, State> {
     }
   }
 
+  /** Takes no more from the kernel until the connection goes on; a peer that never stops sending must not keep it busy. */
+  stopReading(connection: ReactorConnection<Message, Sent, State>): void {
+    if ((connection.flags & (DRIVER_PAUSED | GONE)) !== 0) return;
+    connection.flags |= DRIVER_PAUSED;
+    this.#driver.pause(connection.handle);
+  }
+
   /** A reason to be stopped is gone: the connection goes on before the next turn waits. */
   goOn(connection: ReactorConnection<Message, Sent, State>): void {
     if ((connection.flags & (STOPPED | CONTINUING | GONE)) !== 0) return;
@@ -142,10 +149,7 @@ export class Incoming<Message, Sent, State> {
     connection.unread.append(this.#driver.input, start, end);
     this.#countInput(connection, end - start);
     const full = connection.unread.length >= this.#limits.connectionInputBytes;
-    if (!full && (connection.flags & (PAUSED | HELD)) === 0) return;
-    if ((connection.flags & (DRIVER_PAUSED | GONE)) !== 0) return;
-    connection.flags |= DRIVER_PAUSED;
-    this.#driver.pause(connection.handle);
+    if (full || (connection.flags & (PAUSED | HELD)) !== 0) this.stopReading(connection);
   }
 
   #continue(connection: ReactorConnection<Message, Sent, State>): void {

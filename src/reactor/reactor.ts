@@ -439,7 +439,9 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
       this.closing.handlerFailed(connection, error);
     }
     const busy = (connection.flags & BUSY) !== 0 || connection.unread !== undefined;
-    if (!busy && (connection.flags & CLOSING) === 0) this.closing.close(connection, "shutdown");
+    if ((connection.flags & CLOSING) !== 0) return;
+    if (busy) this.incoming.stopReading(connection);
+    else this.closing.close(connection, "shutdown");
   }
 
   #tellClosed(connection: ReactorConnection<Message, Sent, State>, reason: CloseReason): void {
