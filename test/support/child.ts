@@ -96,7 +96,7 @@ export class Child {
   }
 
   /** Sends a message and waits for the answer. */
-  async ask<Answer>(message: object): Promise<Answer> {
+  async ask<Answer>(message: string): Promise<Answer> {
     const answer = once(this.process, "message");
     this.process.send?.(message);
     const [value] = await answer;

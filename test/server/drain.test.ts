@@ -1,0 +1,146 @@
+// SIGTERM under load: what was executed is answered, whole and once; then the process ends by itself, with 0. Both
+// ledgers are compared: the server's file of what it executed, and what each client saw acknowledged.
+
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, type TestContext, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import type { Address } from "../../src/sys/address.ts";
+import { Child, CLI } from "../support/child.ts";
+import { Client } from "../support/client.ts";
+import { DRIVERS } from "../support/drivers.ts";
+import { FILLER } from "../support/handlers/acknowledging.ts";
+import { until } from "../support/until.ts";
+
+const HANDLERS = fileURLToPath(new URL("../support/handlers/acknowledging.ts", import.meta.url));
+const CONNECTIONS = 40;
+const IN_FLIGHT = 8;
+const ROUNDS = 3;
+
+interface Listening {
+  readonly child: Child;
+  readonly address: Address;
+  /** What the server has executed. */
+  ledger(): string[];
+}
+
+async function start(t: TestContext, ...options: string[]): Promise<Listening> {
+  const directory = mkdtempSync(join(tmpdir(), "sluice-"));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const file = join(directory, "ledger");
+  writeFileSync(file, "");
+  const args = [CLI, "serve", HANDLERS, "--port", "0", ...options];
+  const child = Child.node(t, args, { LEDGER: file });
+  const [, port] = await child.says(/listening on 127\.0\.0\.1:(\d+)/);
+  return {
+    child,
+    address: { family: "ipv4", host: "127.0.0.1", port: Number(port) },
+    ledger: () => readFileSync(file, "utf8").split("\n").slice(0, -1),
+  };
+}
+
+/** Keeps some requests in flight until its stream ends. */
+class Requests {
+  readonly client: Client;
+  #sent = 0;
+  readonly #name: string;
+
+  constructor(t: TestContext, address: Address, name: string) {
+    this.#name = name;
+    this.client = Client.dial(t, address);
+    let seen = 0;
+    this.client.socket.on("data", (bytes: Buffer) => {
+      for (const byte of bytes) if (byte === 10) seen++;
+      while (!this.client.ended && this.#sent - seen < IN_FLIGHT) this.#send();
+    });
+    for (let n = 0; n < IN_FLIGHT; n++) this.#send();
+  }
+
+  /** Ids of the answers; fails when one is not whole. */
+  acknowledged(): string[] {
+    const text = this.client.text();
+    if (text === "") return [];
+    assert.ok(text.endsWith("\n"), `${this.#name}: an answer was cut: …${text.slice(-40)}`);
+    return text
+      .slice(0, -1)
+      .split("\n")
+      .map((line) => {
+        const [id, filler] = line.split(" ");
+        assert.equal(filler, FILLER);
+        return id ?? "";
+      });
+  }
+
+  #send(): void {
+    this.client.write(`${this.#name}-${this.#sent++}\n`);
+  }
+}
+
+for (const { name: driver, skip } of DRIVERS) {
+  describe(`drain, ${driver}`, { skip }, () => {
+    for (let round = 1; round <= ROUNDS; round++) {
+      test(`SIGTERM under load loses nothing that was executed, round ${round}`, async (t) => {
+        const threads = round === 1 ? "1" : "2";
+        const { child, address, ledger } = await start(t, "--driver", driver, "--threads", threads);
+        const all = Array.from({ length: CONNECTIONS }, (_, n) => new Requests(t, address, `${n}`));
+        await until(() => ledger().length > CONNECTIONS * round, "a running load");
+        const atSignal = ledger().length;
+        child.kill("SIGTERM");
+        const signalled = performance.now();
+        for (const { client } of all) {
+          client.socket.on("end", () => client.socket.end());
+          await until(
+            () => client.ended || client.closed,
+            () => `the end (${client.state()})`,
+          );
+          if (client.ended) client.socket.end();
+        }
+        const { code } = await child.exit();
+        assert.equal(code, 0, child.story());
+        const tookMs = performance.now() - signalled;
+        assert.match(child.stdout, /all finished/, `after ${tookMs} ms`);
+        assert.ok(tookMs < 9000, `${tookMs} ms, which is no better than the deadline`);
+        const executed = ledger();
+        const acknowledged = all.flatMap((each) => each.acknowledged());
+        assert.ok(executed.length >= atSignal);
+        assert.equal(new Set(executed).size, executed.length, "a request was executed twice");
+        assert.equal(new Set(acknowledged).size, acknowledged.length, "answered twice");
+        assert.deepEqual(acknowledged.toSorted(), executed.toSorted());
+      });
+    }
+
+    test("a connection that never finishes is cut off at the deadline", async (t) => {
+      const { child, address } = await start(t, "--driver", driver, "--drain-ms", "400");
+      const stuck = await Client.connect(t, address);
+      const quick = await Client.connect(t, address);
+      stuck.write("hang\n");
+      quick.write("quick\n");
+      await quick.bytes(FILLER.length + 7);
+      child.kill("SIGTERM");
+      const signalled = performance.now();
+      await quick.end();
+      quick.socket.end();
+      const { code } = await child.exit();
+      const tookMs = performance.now() - signalled;
+      assert.equal(code, 0, child.story());
+      assert.ok(tookMs >= 390, `cut off after ${tookMs} ms`);
+      assert.match(child.stdout, /some were cut off/);
+      await stuck.end();
+    });
+
+    test("a second signal ends it at once", async (t) => {
+      const { child, address } = await start(t, "--driver", driver);
+      const stuck = await Client.connect(t, address);
+      stuck.write("hang\n");
+      const other = await Client.connect(t, address);
+      other.write("x\n");
+      await other.bytes(FILLER.length + 3);
+      child.kill("SIGTERM");
+      await child.says(/closing/);
+      child.kill("SIGTERM");
+      assert.deepEqual(await child.exit(), { code: 143, signal: null });
+    });
+  });
+}

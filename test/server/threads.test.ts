@@ -1,0 +1,196 @@
+// Several reactors: each thread gets connections, and one that dies costs its own and nothing else. What a dead thread
+// left open is closed by the server, another takes its place, and everybody else's bytes stay right.
+
+import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
+import { describe, type TestContext, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { OptionError } from "../../src/limits.ts";
+import type { ServeOptions } from "../../src/server/options.ts";
+import { type Server, serve } from "../../src/server/serve.ts";
+import { Client, pattern } from "../support/client.ts";
+import { DRIVERS, RAW_DRIVERS } from "../support/drivers.ts";
+import { assertEmpty } from "../support/server.ts";
+import { NEVER_MS, until } from "../support/until.ts";
+
+const LETHAL = new URL("../support/handlers/lethal.ts", import.meta.url);
+
+function openDescriptors(): number {
+  return readdirSync("/proc/self/fd").length;
+}
+
+async function start(t: TestContext, options: ServeOptions): Promise<Server> {
+  const server = await serve(LETHAL, { onError: () => undefined, ...options });
+  t.after(() => server.close({ drainMs: 50 }));
+  return server;
+}
+
+/** Sends lines and checks every byte that comes back, until it is stopped or cut off. */
+class Load {
+  readonly client: Client;
+  /** The thread that serves it, once it is known. */
+  thread = "";
+  rounds = 0;
+  #stopped = false;
+  readonly #line: string;
+  readonly #running: Promise<void>;
+
+  constructor(t: TestContext, server: Server, seed: number) {
+    this.client = Client.dial(t, server.address);
+    this.#line = `${pattern(3000, seed).toString("base64")}\n`;
+    this.#running = this.#run();
+  }
+
+  get over(): boolean {
+    return this.client.ended || this.client.closed;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    this.thread = await threadOf(this.client);
+    const head = `${this.thread}\n`;
+    const expected = () => head.length + (this.rounds + 1) * this.#line.length;
+    while (!this.#stopped && !this.over) {
+      this.client.write(this.#line);
+      await this.client.bytes(expected());
+      if (this.client.receivedLength >= expected()) this.rounds++;
+    }
+    // Right as far as it went, also when it was cut off.
+    const got = this.client.text();
+    const sent = (head + this.#line.repeat(this.rounds + 1)).slice(0, got.length);
+    assert.ok(got === sent, "bytes that were never sent");
+  }
+}
+
+async function threadOf(client: Client): Promise<string> {
+  client.write("thread\n");
+  await until(() => client.text().endsWith("\n") || client.closed, "the thread's number");
+  return client.text().trim();
+}
+
+for (const { name: driver, skip } of DRIVERS) {
+  describe(`threads, ${driver}`, { skip }, () => {
+    test("both threads get connections, statistics are their sum, and all comes back to zero", async (t) => {
+      const before = openDescriptors();
+      const server = await start(t, { driver, threads: 2 });
+      assert.deepEqual([server.model, server.threads], ["multi-reactor", 2]);
+      const clients: Client[] = [];
+      for (let n = 0; n < 10; n++) {
+        const some = Array.from({ length: 20 }, () => Client.dial(t, server.address));
+        clients.push(...some);
+        for (const client of some) client.write("hello\n");
+        for (const client of some) assert.equal((await client.bytes(6)).toString(), "hello\n");
+      }
+      const statistics = server.statistics();
+      const each = statistics.threads.map(({ connections }) => connections);
+      assert.equal(each.length, 2);
+      assert.ok(
+        each.every((count) => count > 0),
+        `connections of each thread: ${each}`,
+      );
+      assert.deepEqual(
+        [statistics.connections, statistics.accepted, statistics.messages],
+        [200, 200, 200],
+      );
+      assert.deepEqual([statistics.bytesReceived, statistics.bytesSent], [1200, 1200]);
+      const half = clients.splice(0, 100);
+      for (const client of half) client.destroy();
+      await until(() => server.statistics().connections === 100, "half of them gone");
+      for (const client of clients) client.destroy();
+      await until(() => server.statistics().connections === 0, "all of them gone");
+      assert.equal(await server.close(), true);
+      assertEmpty(server);
+      await until(
+        () => openDescriptors() <= before,
+        () => `${openDescriptors()} descriptors`,
+      );
+    });
+  });
+}
+
+const DEATHS = 4;
+
+/** The replacement is there when connections land on both threads again. */
+async function bothAccept(t: TestContext, server: Server): Promise<void> {
+  const seats = () => server.statistics().threads.map(({ accepted }) => accepted);
+  const before = seats();
+  const deadline = performance.now() + NEVER_MS;
+  while (!seats().every((accepted, n) => accepted > (before[n] ?? 0))) {
+    assert.ok(performance.now() < deadline, `accepted before ${before}, now ${seats()}`);
+    const some = Array.from({ length: 20 }, () => Client.dial(t, server.address));
+    for (const client of some) client.write("x\n");
+    for (const client of some) {
+      assert.equal((await client.bytes(2)).toString(), "x\n", "a client that is not served");
+      client.destroy();
+    }
+  }
+}
+
+for (const { name: driver, skip } of RAW_DRIVERS) {
+  describe(`threads that die, ${driver}`, { skip }, () => {
+    for (const death of ["throw", "throw at once", "exit"]) {
+      test(`${death}, under load, ${DEATHS} times: only its own connections end`, async (t) => {
+        const errors: string[] = [];
+        const server = await start(t, {
+          driver,
+          threads: 2,
+          onError: (error) => void errors.push(String(error)),
+        });
+        const warm = await Client.connect(t, server.address);
+        await threadOf(warm);
+        warm.destroy();
+        await until(() => server.statistics().connections === 0, "nobody");
+        const before = openDescriptors();
+        for (let round = 1; round <= DEATHS; round++) {
+          const load = Array.from({ length: 12 }, (_, n) => new Load(t, server, n + 1));
+          await until(() => load.every(({ rounds }) => rounds > 3), "a running load");
+          const victim = await Client.connect(t, server.address);
+          const thread = await threadOf(victim);
+          victim.write(`${death}\n`);
+          await until(() => victim.closed || victim.ended, "the end of the one that killed");
+          victim.destroy();
+          const mates = load.filter((each) => each.thread === thread);
+          const others = load.filter((each) => each.thread !== thread);
+          await until(() => mates.every((each) => each.over), "the ends of its thread's others");
+          const from = others.map(({ rounds }) => rounds);
+          await until(
+            () => others.every(({ rounds }, n) => rounds > (from[n] ?? 0) + 3),
+            "going on of the other threads' connections",
+          );
+          await Promise.all(load.map((each) => each.stop()));
+          for (const each of load) each.client.destroy();
+          await until(() => errors.length >= round, "being told");
+          await bothAccept(t, server);
+        }
+        await until(() => server.statistics().connections === 0, "no connections");
+        const { accepted, closed, inputBytes, outputBytes } = server.statistics();
+        assert.deepEqual([closed, inputBytes, outputBytes], [accepted, 0, 0]);
+        await until(
+          () => openDescriptors() === before,
+          () => `${openDescriptors()} descriptors, ${before} before`,
+        );
+        assert.match(errors.join("\n"), /ended by itself/);
+        assert.equal(await server.close(), true);
+      });
+    }
+  });
+}
+
+test("a thread that keeps dying at its start ends serve() with its error", async () => {
+  const broken = new URL("../support/handlers/throws-at-import.ts", import.meta.url);
+  await assert.rejects(serve(broken, { threads: 2 }), /no good/);
+  await sleep(1);
+});
+
+test("a table of functions cannot be served by several threads, and the error says what can", async () => {
+  const refused = serve({ model: "multi-reactor", message: () => undefined });
+  await assert.rejects(refused, (error: Error) => {
+    assert.ok(error instanceof OptionError);
+    assert.match(error.message, /functions do not cross threads/);
+    return true;
+  });
+});
