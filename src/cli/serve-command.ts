@@ -133,7 +133,12 @@ function announce(server: Server, json: boolean): void {
 }
 
 function tryIt(address: Address): string {
-  if (address.family === "unix") return `printf 'hello\\n' | nc -U -q 1 ${address.path}`;
+  if (address.family === "unix") {
+    const { path } = address;
+    // nc has no way to name an abstract socket.
+    if (path.startsWith("\0")) return `printf 'hello\\n' | socat - ABSTRACT-CONNECT:${path.slice(1)}`;
+    return `printf 'hello\\n' | nc -U -q 1 ${path}`;
+  }
   const host = address.host === "::" || address.host === "0.0.0.0" ? "localhost" : address.host;
   return `printf 'hello\\n' | nc -q 1 ${host} ${address.port}`;
 }

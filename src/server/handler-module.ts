@@ -46,11 +46,13 @@ export function checkHandlers(table: unknown, where: string): AnyHandlers {
   return table as AnyHandlers;
 }
 
+/** It, and not one of the modules that it imports. */
 function isMissing(error: unknown, url: URL): boolean {
   return (
     error instanceof Error &&
     "code" in error &&
     error.code === "ERR_MODULE_NOT_FOUND" &&
-    error.message.includes(url.pathname)
+    "url" in error &&
+    error.url === url.href
   );
 }

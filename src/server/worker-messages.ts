@@ -2,9 +2,10 @@
 
 import type { DriverChoice } from "../driver/choose-driver.ts";
 import type { ListenTarget } from "../driver/driver.ts";
-import type { Limits } from "../limits.ts";
+import { type Limits, OptionError } from "../limits.ts";
 import type { OverflowPolicy } from "../reactor/reactor.ts";
 import type { Address } from "../sys/address.ts";
+import { SystemError } from "../sys/errno.ts";
 
 /** Given to a worker at its start. */
 export interface WorkerStart {
@@ -22,6 +23,34 @@ export type ToWorker = { readonly kind: "close"; readonly drainMs: number };
 
 export type FromWorker =
   | { readonly kind: "listening"; readonly address: Address }
-  | { readonly kind: "failed"; readonly error: Error }
+  | { readonly kind: "failed"; readonly error: SentError }
   | { readonly kind: "error"; readonly error: unknown }
   | { readonly kind: "closed"; readonly clean: boolean };
+
+/** An error on its way between threads: a structured clone would keep neither its class nor its code. */
+export interface SentError {
+  readonly message: string;
+  readonly stack: string | undefined;
+  readonly code: string | undefined;
+  readonly call: string | undefined;
+  readonly errno: number | undefined;
+}
+
+export function errorToSend(thrown: unknown): SentError {
+  const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+  const { message, stack } = error;
+  const system = error instanceof SystemError ? error : undefined;
+  const code = error instanceof OptionError ? error.code : undefined;
+  return { message, stack, code, call: system?.call, errno: system?.errno };
+}
+
+export function receivedError(sent: SentError): Error {
+  const { message, stack, code, call, errno } = sent;
+  if (code === OPTION_ERROR) return new OptionError(message);
+  if (call !== undefined && errno !== undefined) return new SystemError(call, errno);
+  const error = new Error(message);
+  if (stack !== undefined) error.stack = stack;
+  return error;
+}
+
+const OPTION_ERROR: OptionError["code"] = "ERR_SLUICE_OPTION";

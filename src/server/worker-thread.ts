@@ -5,12 +5,18 @@
 import { workerData } from "node:worker_threads";
 import { loadHandlers } from "./handler-module.ts";
 import { ReactorThread } from "./reactor-thread.ts";
-import type { FromWorker, ToWorker, WorkerStart } from "./worker-messages.ts";
+import { errorToSend, type FromWorker, type ToWorker, type WorkerStart } from "./worker-messages.ts";
 
 async function run(start: WorkerStart): Promise<void> {
   const say = (message: FromWorker) => start.port.postMessage(message);
+  let thread: ReactorThread | undefined;
+  // From the beginning: it also keeps a thread that has failed alive until its server has heard of it.
+  start.port.on("message", async (message: ToWorker) => {
+    const clean = (await thread?.close(message.drainMs)) ?? true;
+    say({ kind: "closed", clean });
+  });
   try {
-    const thread = new ReactorThread({
+    thread = new ReactorThread({
       driver: start.driver,
       handlers: await loadHandlers(new URL(start.module)),
       limits: start.limits,
@@ -19,13 +25,9 @@ async function run(start: WorkerStart): Promise<void> {
       notes: start.notes,
       report: (error) => say({ kind: "error", error: cloneable(error) }),
     });
-    start.port.on("message", async (message: ToWorker) => {
-      const clean = await thread.close(message.drainMs);
-      say({ kind: "closed", clean });
-    });
     say({ kind: "listening", address: await thread.listen(start.target) });
   } catch (error) {
-    say({ kind: "failed", error: error instanceof Error ? error : new Error(String(error)) });
+    say({ kind: "failed", error: errorToSend(error) });
   }
 }
 

@@ -16,7 +16,7 @@ import { CLOSED, CONNECTIONS, countersOf, INPUT_BYTES, OUTPUT_BYTES } from "../.
 import type { Address } from "../../sys/address.ts";
 import { listenAddress, openSharedListener, ownTarget } from "../listener.ts";
 import { slotsFor } from "../reactor-thread.ts";
-import type { FromWorker, WorkerStart } from "../worker-messages.ts";
+import { type FromWorker, receivedError, type WorkerStart } from "../worker-messages.ts";
 import type { ModelPlan, RunningModel } from "./model.ts";
 
 const FIRST_RESTART_MS = 50;
@@ -143,7 +143,7 @@ class MultiReactor implements RunningModel {
 
   #heard(seat: Seat, message: FromWorker): void {
     if (message.kind === "listening") seat.listening.resolve(message.address);
-    else if (message.kind === "failed") this.#failed(seat, message.error);
+    else if (message.kind === "failed") this.#failed(seat, receivedError(message.error));
     else if (message.kind === "error") this.#plan.options.onError(message.error);
     else seat.closed?.resolve(message.clean);
   }
