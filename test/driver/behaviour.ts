@@ -44,7 +44,12 @@ function reasonToSkip(host: Host, needs: Needs): string | undefined {
   return undefined;
 }
 
-async function perform(host: Host, run: Behaviour, options: StageOptions): Promise<void> {
+/** Runs something on a stage of its own, and shows that nothing is left of it. */
+export async function perform(
+  host: Host,
+  run: Behaviour,
+  options: StageOptions = {},
+): Promise<void> {
   const stage = new Stage(host, options);
   try {
     await run(stage);
