@@ -1,11 +1,12 @@
 // The listening socket: opened once, owned by the server, shared by its reactors.
 
 import { lookup } from "node:dns/promises";
-import { isIP } from "node:net";
+import { once } from "node:events";
 import { unlinkSync } from "node:fs";
+import { connect, createServer, isIP } from "node:net";
 import type { ListenTarget } from "../driver/driver.ts";
 import { openListener } from "../driver/listening-socket.ts";
-import type { Address } from "../sys/address.ts";
+import type { Address, InternetAddress } from "../sys/address.ts";
 import { formatAddress } from "../sys/address.ts";
 import { EADDRINUSE, ECONNREFUSED, SystemError } from "../sys/errno.ts";
 import { closeDescriptor, connectSocket, localAddress, openSocket } from "../sys/socket-calls.ts";
@@ -32,6 +33,49 @@ export async function listenAddress(options: CheckedOptions): Promise<Address> {
 /** What a reactor that opens its own listening socket is told. */
 export function ownTarget(address: Address, options: CheckedOptions): ListenTarget {
   return { address, backlog: options.backlog, options: options.socket };
+}
+
+/**
+ * For reactors that open listening sockets of their own. Several with SO_REUSEPORT share a port, also with another
+ * process of the same user, and nobody notices: so first one without it must have the port for itself. A Unix
+ * socket's path that nobody answers at is removed. @throws SystemError EADDRINUSE
+ */
+export async function claimAddress(address: Address): Promise<void> {
+  if (address.family !== "unix") {
+    if (address.port !== 0) await assertUnused(address);
+  } else if (isPath(address) && (await answers(address.path)) === "ECONNREFUSED") {
+    unlinkSync(address.path);
+  }
+}
+
+async function assertUnused(address: InternetAddress): Promise<void> {
+  const server = createServer();
+  try {
+    server.listen({ host: address.host, port: address.port, exclusive: true });
+    await once(server, "listening");
+  } catch (error) {
+    if (errorCode(error) !== "EADDRINUSE") throw error;
+    throw new SystemError("listen on", -EADDRINUSE, formatAddress(address));
+  } finally {
+    server.close();
+  }
+}
+
+/** Undefined when somebody does, else the error's code. */
+async function answers(path: string): Promise<string | undefined> {
+  const socket = connect({ path });
+  try {
+    await once(socket, "connect");
+    return undefined;
+  } catch (error) {
+    return errorCode(error);
+  } finally {
+    socket.destroy();
+  }
+}
+
+function errorCode(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error ? String(error.code) : undefined;
 }
 
 /** Opens the listening socket. @throws SystemError (EADDRINUSE, EACCES, EADDRNOTAVAIL, …) */

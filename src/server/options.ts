@@ -52,6 +52,8 @@ export interface CheckedOptions {
   readonly driver: DriverChoice | "auto";
   readonly model: ModelName;
   readonly threads: number;
+  /** The caller chose the number of threads. */
+  readonly threadsChosen: boolean;
   readonly backlog: number;
   readonly limits: Limits;
   /** The caller chose the number of connections: it is not to be lowered silently. */
@@ -95,6 +97,7 @@ export function checkOptions(options: ServeOptions, fromModule: boolean): Checke
     driver: oneOf("driver", options.driver ?? "auto", ["auto", ...CHOICES]),
     model,
     threads: model === "event-loop" ? 1 : threads,
+    threadsChosen: options.threads !== undefined,
     backlog: integer("backlog", options.backlog ?? 4096, 1, 65_535),
     limits: completeLimits(options.limits),
     connectionsChosen: options.limits?.connections !== undefined,

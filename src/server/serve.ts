@@ -102,6 +102,7 @@ async function start(
   const hasDescriptors = sharesDescriptors(driver.driver);
   const options = {
     ...given,
+    threads: threadsOf(given, driver.driver, hasDescriptors),
     limits: withinDescriptors(given, hasDescriptors),
     socket: socketOptionsOf(given.socket, driver.driver, hasDescriptors),
   };
@@ -127,6 +128,15 @@ async function start(
 function quiet(model: RunningModel): Promise<void> {
   model.ended.catch(() => undefined);
   return model.ended;
+}
+
+/** Several threads can listen on a Unix socket only by sharing its descriptor. */
+function threadsOf(options: CheckedOptions, driver: DriverChoice, hasDescriptors: boolean): number {
+  if (hasDescriptors || options.path === undefined || options.threads === 1) return options.threads;
+  if (!options.threadsChosen) return 1;
+  throw new OptionError(
+    `the ${driver} driver serves a Unix socket with one thread: choose threads: 1 or another driver`,
+  );
 }
 
 /** Connections never use up all descriptors: the rest of the process needs some too. */

@@ -5,7 +5,7 @@ import { countersOf } from "../../reactor/counters.ts";
 import { sharesDescriptors } from "../../driver/choose-driver.ts";
 import { shareOf } from "../../limits.ts";
 import { loadHandlers } from "../handler-module.ts";
-import { listenAddress, openSharedListener, ownTarget } from "../listener.ts";
+import { claimAddress, listenAddress, openSharedListener, ownTarget } from "../listener.ts";
 import { ReactorThread } from "../reactor-thread.ts";
 import type { ModelPlan, RunningModel } from "./model.ts";
 
@@ -15,6 +15,7 @@ export async function startEventLoop(plan: ModelPlan): Promise<RunningModel> {
     "table" in plan.handlers ? plan.handlers.table : await loadHandlers(plan.handlers.module);
   const wanted = await listenAddress(options);
   const listener = sharesDescriptors(driver.driver) ? openSharedListener(wanted, options) : undefined;
+  if (listener === undefined) await claimAddress(wanted);
   const thread = new ReactorThread({
     driver: driver.driver,
     handlers,

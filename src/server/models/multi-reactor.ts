@@ -14,7 +14,7 @@ import { sharesDescriptors } from "../../driver/choose-driver.ts";
 import { type Limits, shareOf } from "../../limits.ts";
 import { CLOSED, CONNECTIONS, countersOf, INPUT_BYTES, OUTPUT_BYTES } from "../../reactor/counters.ts";
 import type { Address } from "../../sys/address.ts";
-import { listenAddress, openSharedListener, ownTarget } from "../listener.ts";
+import { claimAddress, listenAddress, openSharedListener, ownTarget } from "../listener.ts";
 import { slotsFor } from "../reactor-thread.ts";
 import { type FromWorker, receivedError, type WorkerStart } from "../worker-messages.ts";
 import type { ModelPlan, RunningModel } from "./model.ts";
@@ -75,6 +75,7 @@ class MultiReactor implements RunningModel {
     this.#wanted = await listenAddress(options);
     const shares = sharesDescriptors(driver.driver) && !options.reusePort;
     if (shares) this.#listener = openSharedListener(this.#wanted, options);
+    else if (!options.reusePort) await claimAddress(this.#wanted);
     try {
       // The first one decides the port, where the system chooses and each has a socket of its own.
       const [first, ...others] = this.#seats;
