@@ -1,4 +1,4 @@
-// Random numbers that a seed decides, for everything that must happen the same way twice (simulations, jitter in tests).
+// Random numbers that a seed decides, for all that must happen the same way twice (simulations, jitter in tests).
 //
 // The generator is sfc32 (128 bits of state, passes PractRand), its state spread from the seed by splitmix32 so that
 // neighbouring seeds have nothing in common. Not for secrets.

@@ -42,7 +42,10 @@ import type {
   ListenTarget,
 } from "./driver.ts";
 import { SlotTable, slotOf } from "./handle.ts";
-import type { SimulatedListener, SimulatedNetwork, SimulatedSocket } from "./simulated-network.ts";
+import { type Entry, type EntryKind, newEntry } from "./simulated-entry.ts";
+import type { SimulatedListener } from "./simulated-listener.ts";
+import type { SimulatedNetwork } from "./simulated-network.ts";
+import type { SimulatedSocket } from "./simulated-socket.ts";
 
 const INPUT_BYTES = 65_536;
 /** Most bytes of one `received`. */
@@ -60,33 +63,6 @@ interface Ready {
   readonly entry: Entry;
   readonly completion: Completion;
   readonly result: number;
-}
-
-/** A listener or a connection. */
-interface Entry {
-  readonly handle: Handle;
-  listener: SimulatedListener | undefined;
-  socket: SimulatedSocket | undefined;
-  readonly kind: "listener" | "connection";
-  /** What it is bound or connected to, for a connection as it is now. */
-  state: "starting" | "open" | "closing" | "gone";
-  wanted: boolean;
-  ended: boolean;
-  shut: boolean;
-  resetOnClose: boolean;
-  /** Operations scheduled or ready. */
-  underWay: number;
-  /** A receive or an accept is under way. */
-  taking: boolean;
-  sendOffset: number;
-  /** 0: no send. */
-  sendLength: number;
-  sendDone: number;
-  sendSum: number;
-  /** The next part of the send is scheduled. */
-  stepping: boolean;
-  /** The result of the send stands; it waits to be delivered. */
-  sendSettled: boolean;
 }
 
 export class SimulatedDriver implements Driver {
@@ -298,29 +274,11 @@ export class SimulatedDriver implements Driver {
 
   // Handles.
 
-  #enter(kind: Entry["kind"]): Entry | number {
+  #enter(kind: EntryKind): Entry | number {
     if (this.#disposed) return -EBADF;
     const handle = this.#slots.take();
     if (handle < 0) return -EMFILE;
-    const entry: Entry = {
-      handle,
-      kind,
-      listener: undefined,
-      socket: undefined,
-      state: "starting",
-      wanted: false,
-      ended: false,
-      shut: false,
-      resetOnClose: false,
-      underWay: 0,
-      taking: false,
-      sendOffset: 0,
-      sendLength: 0,
-      sendDone: 0,
-      sendSum: 0,
-      stepping: false,
-      sendSettled: false,
-    };
+    const entry = newEntry(handle, kind);
     this.#entries[slotOf(handle)] = entry;
     return entry;
   }

@@ -11,7 +11,9 @@ import { Buffer } from "node:buffer";
 import type { Address } from "../sys/address.ts";
 import { ECANCELED } from "../sys/errno.ts";
 import type { SocketOptions } from "../sys/socket-calls.ts";
-import type { SimulatedListener, SimulatedNetwork, SimulatedSocket } from "./simulated-network.ts";
+import type { SimulatedListener } from "./simulated-listener.ts";
+import type { SimulatedNetwork } from "./simulated-network.ts";
+import type { SimulatedSocket } from "./simulated-socket.ts";
 
 const READ_BYTES = 65_536;
 const SLOW_MS = 50;

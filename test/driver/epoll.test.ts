@@ -1,3 +1,5 @@
+// The epoll driver keeps the contract, or says why this machine refuses it.
+
 import { driverConformance } from "./conformance.ts";
 import { nativeHost } from "./real-hosts.ts";
 
