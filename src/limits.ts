@@ -74,7 +74,10 @@ export function completeLimits(given: Partial<Limits> = {}): Limits {
     if (value !== undefined) complete[name] = checkedLimit(name, value);
   }
   if (given.highWaterBytes !== undefined && given.lowWaterBytes === undefined) {
-    complete.lowWaterBytes = Math.min(complete.lowWaterBytes, Math.floor(complete.highWaterBytes / 2));
+    complete.lowWaterBytes = Math.min(
+      complete.lowWaterBytes,
+      Math.floor(complete.highWaterBytes / 2),
+    );
   }
   assertOrder(complete, "lowWaterBytes", "highWaterBytes");
   assertOrder(complete, "highWaterBytes", "connectionOutputBytes");

@@ -3,9 +3,9 @@
 import { availableParallelism, release } from "node:os";
 import { parseArgs } from "node:util";
 import { CHOICES, chooseDriver, type DriverChoice, probeDriver } from "../driver/choose-driver.ts";
-import { descriptorLimit } from "../sys/socket-calls.ts";
 import { nativeRefusal } from "../sys/native-library.ts";
 import { selfTest } from "../sys/self-test.ts";
+import { descriptorLimit } from "../sys/socket-calls.ts";
 import type { Command } from "./command.ts";
 
 const HELP = `Usage: sluice doctor [--json]
@@ -70,13 +70,19 @@ function report(diagnosis: Diagnosis): string {
     ["node:ffi", diagnosis.ffiRefused === null ? "works" : `refused: ${diagnosis.ffiRefused}`],
   ];
   if (diagnosis.ffiRefused === null) {
-    rows.push(["self-test", diagnosis.selfTest.length === 0 ? "passed" : diagnosis.selfTest.join("; ")]);
+    rows.push([
+      "self-test",
+      diagnosis.selfTest.length === 0 ? "passed" : diagnosis.selfTest.join("; "),
+    ]);
   }
   for (const name of CHOICES) {
     const refused = diagnosis.drivers[name];
     rows.push([name, refused === null ? "works" : `refused: ${refused}`]);
   }
   if (limit !== null) rows.push(["descriptors", `${limit.soft} (at most ${limit.hard})`]);
-  rows.push(["choice", choice === null ? "none: no driver can run" : `${choice.driver} (${choice.why})`]);
+  rows.push([
+    "choice",
+    choice === null ? "none: no driver can run" : `${choice.driver} (${choice.why})`,
+  ]);
   return rows.map(([name, text]) => `${name.padEnd(12)}${text}`).join("\n");
 }

@@ -6,7 +6,10 @@ import type { Statistics } from "../server/statistics.ts";
 const EVERY_MS = 1000;
 
 /** Starts showing, on a terminal only; the function that stops it, with the line cleared. */
-export function showStatistics(server: Server, terminal: NodeJS.WriteStream): (() => void) | undefined {
+export function showStatistics(
+  server: Server,
+  terminal: NodeJS.WriteStream,
+): (() => void) | undefined {
   if (!terminal.isTTY) return undefined;
   let before = server.statistics();
   const timer = setInterval(() => {

@@ -30,7 +30,8 @@ function version(): string {
 
 async function main(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args;
-  if (name === undefined) throw new UsageError(`which command? ${COMMANDS.map((c) => c.name).join(", ")}`);
+  if (name === undefined)
+    throw new UsageError(`which command? ${COMMANDS.map((c) => c.name).join(", ")}`);
   if (name === "--help" || name === "-h" || name === "help") {
     console.log(help());
     return 0;

@@ -1,8 +1,7 @@
 // sluice serve: runs a handler module until it is told to stop.
 
 import { existsSync } from "node:fs";
-import { resolve } from "node:path";
-import { extname } from "node:path";
+import { extname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { deferred } from "../deferred.ts";
@@ -10,7 +9,7 @@ import { CHOICES } from "../driver/choose-driver.ts";
 import { MODELS, type ServeOptions } from "../server/options.ts";
 import { type Server, serve } from "../server/serve.ts";
 import { type Address, formatAddress } from "../sys/address.ts";
-import { choiceOption, type Command, integerOption, UsageError } from "./command.ts";
+import { type Command, choiceOption, integerOption, UsageError } from "./command.ts";
 import { showStatistics } from "./live-statistics.ts";
 
 const DEFAULT_PORT = 7000;
@@ -94,7 +93,9 @@ function options(values: Values): ServeOptions {
   const connections = integerOption("connections", values.connections, 1, 1_000_000);
   const idleMs = integerOption("idle-ms", values["idle-ms"], 1, 7 * DAY_MS);
   if (model === "event-loop" && threads !== undefined && threads !== 1) {
-    throw new UsageError("--model event-loop has one thread: leave out --threads or take multi-reactor");
+    throw new UsageError(
+      "--model event-loop has one thread: leave out --threads or take multi-reactor",
+    );
   }
   return {
     ...where(values),
@@ -136,7 +137,8 @@ function tryIt(address: Address): string {
   if (address.family === "unix") {
     const { path } = address;
     // nc has no way to name an abstract socket.
-    if (path.startsWith("\0")) return `printf 'hello\\n' | socat - ABSTRACT-CONNECT:${path.slice(1)}`;
+    if (path.startsWith("\0"))
+      return `printf 'hello\\n' | socat - ABSTRACT-CONNECT:${path.slice(1)}`;
     return `printf 'hello\\n' | nc -U -q 1 ${path}`;
   }
   const host = address.host === "::" || address.host === "0.0.0.0" ? "localhost" : address.host;

@@ -9,9 +9,9 @@
 //
 // The first reason wins, unless something was still to be sent when it failed: then that failure is the reason.
 
-import type { CloseReason } from "../handlers.ts";
 import type { Driver } from "../driver/driver.ts";
 import { slotOf } from "../driver/handle.ts";
+import type { CloseReason } from "../handlers.ts";
 import type { Limits } from "../limits.ts";
 import {
   BUSY,
@@ -70,7 +70,10 @@ export class Closing<Message, Sent, State> {
 
   /** Whenever a send queue may have become empty: the next rung, if it is time. */
   flushed(connection: ReactorConnection<Message, Sent, State>): void {
-    if (connection.pendingBytes > 0 || (connection.flags & (OUTPUT_ENDING | GONE)) !== OUTPUT_ENDING) {
+    if (
+      connection.pendingBytes > 0 ||
+      (connection.flags & (OUTPUT_ENDING | GONE)) !== OUTPUT_ENDING
+    ) {
       return;
     }
     if ((connection.flags & CLOSING) === 0) this.#endStream(connection);
@@ -86,7 +89,8 @@ export class Closing<Message, Sent, State> {
 
   /** After the `ended` handler: when our side had ended before, that was all. */
   endIfBothEnded(connection: ReactorConnection<Message, Sent, State>): void {
-    if ((connection.flags & (OUTPUT_ENDED | BUSY)) === OUTPUT_ENDED) this.close(connection, "closed");
+    if ((connection.flags & (OUTPUT_ENDED | BUSY)) === OUTPUT_ENDED)
+      this.close(connection, "closed");
   }
 
   handlerFailed(connection: ReactorConnection<Message, Sent, State>, thrown: unknown): void {

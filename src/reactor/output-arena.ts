@@ -32,7 +32,8 @@ export class OutputArena {
 
   /** `bytes` is a whole number of MiB, at most LARGEST_ARENA. */
   constructor(bytes: Buffer) {
-    if (bytes.length > LARGEST_ARENA) throw new RangeError(`an arena has at most ${LARGEST_ARENA} bytes`);
+    if (bytes.length > LARGEST_ARENA)
+      throw new RangeError(`an arena has at most ${LARGEST_ARENA} bytes`);
     this.bytes = bytes;
     this.#spans = Math.floor(bytes.length / SPAN_BYTES);
     this.#spanClass = new Uint8Array(this.#spans);
