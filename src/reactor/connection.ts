@@ -8,11 +8,11 @@
 
 import type { Decoder } from "../codec/codec.ts";
 import { deferred } from "../deferred.ts";
+import type { Handle } from "../driver/driver.ts";
 import type { CloseReason, Connection } from "../handlers.ts";
 import type { Address } from "../sys/address.ts";
 import { SystemError } from "../sys/errno.ts";
 import type { SocketOptions, TcpInfo } from "../sys/socket-calls.ts";
-import type { Handle } from "../driver/driver.ts";
 import { NO_BLOCK } from "./output-arena.ts";
 import type { Reactor } from "./reactor.ts";
 import type { UnreadInput } from "./unread-input.ts";

@@ -66,7 +66,12 @@ export class SendQueue {
   }
 
   /** As `append`, for an unsigned integer. */
-  appendUint(connection: Sender, value: number, byteLength: number, littleEndian: boolean): boolean {
+  appendUint(
+    connection: Sender,
+    value: number,
+    byteLength: number,
+    littleEndian: boolean,
+  ): boolean {
     const tail = this.#writableTail(connection);
     const fits = tail !== NO_BLOCK && this.arena.room(tail) >= byteLength;
     const block = fits ? tail : this.#addBlock(connection, byteLength);
@@ -145,7 +150,9 @@ export class SendQueue {
 
   #blockFor(connection: Sender, length: number): number {
     const tail = this.#writableTail(connection);
-    return tail !== NO_BLOCK && this.arena.room(tail) > 0 ? tail : this.#addBlock(connection, length);
+    return tail !== NO_BLOCK && this.arena.room(tail) > 0
+      ? tail
+      : this.#addBlock(connection, length);
   }
 
   #writableTail(connection: Sender): number {

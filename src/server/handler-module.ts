@@ -1,7 +1,7 @@
 // Loads a handler module and makes sure that it is one, with an error that says what is wrong otherwise.
 
 import { pathToFileURL } from "node:url";
-import { type Handlers } from "../handlers.ts";
+import type { Handlers } from "../handlers.ts";
 import { OptionError } from "../limits.ts";
 
 /** Handlers of whatever types the module has. */

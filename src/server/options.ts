@@ -76,7 +76,11 @@ const MOST_THREADS = 256;
 
 /** @throws OptionError */
 export function checkOptions(options: ServeOptions, fromModule: boolean): CheckedOptions {
-  const model = oneOf("model", options.model ?? (fromModule ? "multi-reactor" : "event-loop"), MODELS);
+  const model = oneOf(
+    "model",
+    options.model ?? (fromModule ? "multi-reactor" : "event-loop"),
+    MODELS,
+  );
   if (model !== "event-loop" && !fromModule) {
     throw new OptionError(
       `model ${model} needs the handlers in a module of their own: functions do not cross threads. ` +
@@ -138,7 +142,9 @@ export function socketOptionsOf(
   if (hasDescriptors) return { userTimeoutMs: USER_TIMEOUT_MS, ...given };
   const refused = NEED_DESCRIPTORS.find((name) => given[name] !== undefined);
   if (refused === undefined) return given;
-  throw new OptionError(`the ${driver} driver cannot set ${refused}: leave it out or choose another`);
+  throw new OptionError(
+    `the ${driver} driver cannot set ${refused}: leave it out or choose another`,
+  );
 }
 
 function integer(name: string, value: number, minimum: number, maximum: number): number {

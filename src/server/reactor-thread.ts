@@ -2,7 +2,7 @@
 
 import { type DriverChoice, makeDriver } from "../driver/choose-driver.ts";
 import type { Handle, ListenTarget } from "../driver/driver.ts";
-import { type Limits } from "../limits.ts";
+import type { Limits } from "../limits.ts";
 import { type OverflowPolicy, Reactor } from "../reactor/reactor.ts";
 import { startLoop, type ThreadLoop } from "../reactor/thread-loop.ts";
 import type { Address } from "../sys/address.ts";
@@ -43,7 +43,7 @@ export class ReactorThread {
       slots,
       counters: options.counters,
       report: options.report,
-      poison: process.env["SLUICE_DEBUG_BORROW"] === "1",
+      poison: process.env.SLUICE_DEBUG_BORROW === "1",
       makeDriver: (events) =>
         makeDriver(options.driver, {
           events,

@@ -169,7 +169,5 @@ function separate(source: AnyHandlers & ServeOptions): {
 function onlyOptions(options: ServeOptions): ServeOptions {
   const unknown = Object.keys(options).find((name) => !OPTION_NAMES.has(name));
   if (unknown === undefined) return options;
-  throw new OptionError(
-    `there is no option ${unknown}; there are ${[...OPTION_NAMES].join(", ")}`,
-  );
+  throw new OptionError(`there is no option ${unknown}; there are ${[...OPTION_NAMES].join(", ")}`);
 }

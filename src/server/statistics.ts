@@ -1,6 +1,12 @@
 // What a server has done so far, summed over its threads from their shared counters: no thread is asked or disturbed.
 
-import { COUNTERS, type CounterName, type Counters, countersOf, readCounters } from "../reactor/counters.ts";
+import {
+  COUNTERS,
+  type CounterName,
+  type Counters,
+  countersOf,
+  readCounters,
+} from "../reactor/counters.ts";
 
 export interface Statistics extends Counters {
   /** The same for each thread. */

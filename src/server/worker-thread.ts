@@ -5,7 +5,12 @@
 import { workerData } from "node:worker_threads";
 import { loadHandlers } from "./handler-module.ts";
 import { ReactorThread } from "./reactor-thread.ts";
-import { errorToSend, type FromWorker, type ToWorker, type WorkerStart } from "./worker-messages.ts";
+import {
+  errorToSend,
+  type FromWorker,
+  type ToWorker,
+  type WorkerStart,
+} from "./worker-messages.ts";
 
 async function run(start: WorkerStart): Promise<void> {
   const say = (message: FromWorker) => start.port.postMessage(message);

@@ -1,9 +1,9 @@
 // event-loop: one reactor in the calling thread, beside everything else that runs there. No threads, no locks; one core.
 
 import { deferred } from "../../deferred.ts";
-import { countersOf } from "../../reactor/counters.ts";
 import { sharesDescriptors } from "../../driver/choose-driver.ts";
 import { shareOf } from "../../limits.ts";
+import { countersOf } from "../../reactor/counters.ts";
 import { loadHandlers } from "../handler-module.ts";
 import { claimAddress, listenAddress, openSharedListener, ownTarget } from "../listener.ts";
 import { ReactorThread } from "../reactor-thread.ts";
@@ -14,7 +14,9 @@ export async function startEventLoop(plan: ModelPlan): Promise<RunningModel> {
   const handlers =
     "table" in plan.handlers ? plan.handlers.table : await loadHandlers(plan.handlers.module);
   const wanted = await listenAddress(options);
-  const listener = sharesDescriptors(driver.driver) ? openSharedListener(wanted, options) : undefined;
+  const listener = sharesDescriptors(driver.driver)
+    ? openSharedListener(wanted, options)
+    : undefined;
   if (listener === undefined) await claimAddress(wanted);
   const thread = new ReactorThread({
     driver: driver.driver,

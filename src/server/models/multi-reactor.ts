@@ -8,11 +8,17 @@
 import { extname } from "node:path";
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { deferred } from "../../deferred.ts";
-import { cleanUpAfterThread, notesLength } from "../../driver/thread-notes.ts";
-import type { ListenTarget } from "../../driver/driver.ts";
 import { sharesDescriptors } from "../../driver/choose-driver.ts";
+import type { ListenTarget } from "../../driver/driver.ts";
+import { cleanUpAfterThread, notesLength } from "../../driver/thread-notes.ts";
 import { type Limits, shareOf } from "../../limits.ts";
-import { CLOSED, CONNECTIONS, countersOf, INPUT_BYTES, OUTPUT_BYTES } from "../../reactor/counters.ts";
+import {
+  CLOSED,
+  CONNECTIONS,
+  countersOf,
+  INPUT_BYTES,
+  OUTPUT_BYTES,
+} from "../../reactor/counters.ts";
 import type { Address } from "../../sys/address.ts";
 import { claimAddress, listenAddress, openSharedListener, ownTarget } from "../listener.ts";
 import { slotsFor } from "../reactor-thread.ts";
