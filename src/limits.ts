@@ -92,13 +92,18 @@ const MOST_OUTPUT_PER_THREAD = 1024 * MIB;
 export function shareOf(limits: Limits, parts: number): Limits {
   const share = Math.max(Math.floor(limits.outputBytes / parts / MIB), 1) * MIB;
   const outputBytes = Math.min(share, MOST_OUTPUT_PER_THREAD);
+  const connectionOutputBytes = Math.min(limits.connectionOutputBytes, outputBytes);
+  // A connection has to be told to wait before it holds too much: the marks keep their order.
+  const highWaterBytes = Math.min(limits.highWaterBytes, connectionOutputBytes);
   return {
     ...limits,
     connections: Math.ceil(limits.connections / parts),
     connectionsPerAddress: Math.ceil(limits.connectionsPerAddress / parts),
     inputBytes: Math.ceil(limits.inputBytes / parts),
     outputBytes,
-    connectionOutputBytes: Math.min(limits.connectionOutputBytes, outputBytes),
+    connectionOutputBytes,
+    highWaterBytes,
+    lowWaterBytes: Math.min(limits.lowWaterBytes, highWaterBytes),
   };
 }
 

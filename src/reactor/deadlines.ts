@@ -20,6 +20,8 @@ export class Deadlines {
   readonly #previous: Int32Array;
   /** The bucket a slot is in, or NONE. */
   readonly #bucket: Int16Array;
+  /** The tick a slot's deadline is really at: beyond its bucket's when that is further than a revolution ahead. */
+  readonly #due: Float64Array;
   /** The first tick that has not been looked at. */
   #tick: number;
   #earliest = NEVER;
@@ -30,6 +32,7 @@ export class Deadlines {
     this.#next = new Int32Array(slots);
     this.#previous = new Int32Array(slots);
     this.#bucket = new Int16Array(slots).fill(NONE);
+    this.#due = new Float64Array(slots);
     this.#tick = Math.floor(nowMs / tickMs);
   }
 
@@ -46,7 +49,12 @@ export class Deadlines {
   /** Sets or replaces the deadline of a slot. */
   set(slot: number, dueMs: number): void {
     if (this.#bucket[slot] !== NONE) this.clear(slot);
-    const wanted = Math.ceil(dueMs / this.tickMs);
+    this.#due[slot] = Math.ceil(dueMs / this.tickMs);
+    this.#place(slot);
+  }
+
+  #place(slot: number): void {
+    const wanted = this.#due[slot] as number;
     // One short of a revolution: a slot set while its own bucket is emptied must not land in it again.
     const tick = Math.min(Math.max(wanted, this.#tick), this.#tick + MASK - 1);
     const bucket = tick & MASK;
@@ -89,7 +97,8 @@ export class Deadlines {
         const slot = this.#heads[tick & MASK] as number;
         if (slot === NONE) break;
         this.clear(slot);
-        fire(slot);
+        if ((this.#due[slot] as number) > now) this.#place(slot);
+        else fire(slot);
       }
     }
     this.#tick = this.#count === 0 ? Math.max(this.#tick, now + 1) : Math.max(this.#tick, end + 1);
