@@ -132,11 +132,20 @@ function quiet(model: RunningModel): Promise<void> {
 
 /** Several threads can listen on a Unix socket only by sharing its descriptor. */
 function threadsOf(options: CheckedOptions, driver: DriverChoice, hasDescriptors: boolean): number {
-  if (hasDescriptors || options.path === undefined || options.threads === 1) return options.threads;
+  if (hasDescriptors || options.threads === 1) return options.threads;
+  if (options.path === undefined && canSharePorts()) return options.threads;
   if (!options.threadsChosen) return 1;
+  const what = options.path === undefined ? "a port" : "a Unix socket";
   throw new OptionError(
-    `the ${driver} driver serves a Unix socket with one thread: choose threads: 1 or another driver`,
+    `the ${driver} driver serves ${what} with one thread here: choose threads: 1 or another driver`,
   );
+}
+
+/** Whether node:net can listen on one port several times: since 22.12 and 23.1, where the system spreads connections. */
+function canSharePorts(): boolean {
+  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+  const knows = major > 23 || (major === 23 && minor >= 1) || (major === 22 && minor >= 12);
+  return knows && ["linux", "freebsd"].includes(process.platform);
 }
 
 /** Connections never use up all descriptors: the rest of the process needs some too. */
