@@ -6,9 +6,10 @@
 // a quick async handler costs the driver nothing.
 
 import type { Input } from "../codec/codec.ts";
+import { DecodeError } from "../codec/codec.ts";
+import type { Driver } from "../driver/driver.ts";
 import type { Handlers } from "../handlers.ts";
 import type { Limits } from "../limits.ts";
-import type { Driver } from "../driver/driver.ts";
 import type { Closing } from "./closing.ts";
 import {
   BUSY,
@@ -25,7 +26,6 @@ import {
   STOPPED,
 } from "./connection.ts";
 import { INPUT_BYTES, MESSAGES } from "./counters.ts";
-import { DecodeError } from "../codec/codec.ts";
 import { UnreadInput } from "./unread-input.ts";
 
 /** What is overwritten after the call when borrowed bytes are debugged. */
@@ -69,6 +69,7 @@ export class Incoming<Message, Sent, State> {
     input.offset = start;
     input.end = end;
     this.#handle(connection, input);
+    if (connection.decoder.pending !== connection.keptBytes) this.#countKept(connection, 0);
     const rest = input.offset;
     if (rest < end && (connection.flags & CLOSING) === 0) this.#keep(connection, rest, end);
     if (this.#poison) this.#driver.input.fill(POISON, start, end);
@@ -141,7 +142,6 @@ export class Incoming<Message, Sent, State> {
       if (error instanceof DecodeError) this.#closing.close(connection, "protocol", error);
       else this.#closing.handlerFailed(connection, error);
     }
-    if (decoder.pending !== connection.keptBytes) this.#countKept(connection, decoder.pending);
   }
 
   #keep(connection: ReactorConnection<Message, Sent, State>, start: number, end: number): void {
@@ -157,13 +157,13 @@ export class Incoming<Message, Sent, State> {
     if (unread !== undefined) {
       const before = unread.length;
       this.#handle(connection, unread);
-      this.#countInput(connection, unread.length - before);
+      this.#countKept(connection, before - unread.length);
       if (unread.length === 0) connection.unread = undefined;
     }
     if ((connection.flags & (STOPPED | CLOSING)) !== 0 || connection.unread !== undefined) return;
-    if ((connection.flags & PEER_ENDED) !== 0) return this.#handleEnd(connection);
-    if ((connection.flags & DRAINING) !== 0) return this.#closing.close(connection, "shutdown");
-    if ((connection.flags & DRIVER_PAUSED) === 0) return;
+    if ((connection.flags & PEER_ENDED) !== 0) this.#handleEnd(connection);
+    if ((connection.flags & DRAINING) !== 0) return this.#closeIfIdle(connection);
+    if ((connection.flags & (DRIVER_PAUSED | PEER_ENDED)) !== DRIVER_PAUSED) return;
     connection.flags &= ~DRIVER_PAUSED;
     this.#driver.resume(connection.handle);
   }
@@ -184,6 +184,11 @@ export class Incoming<Message, Sent, State> {
     this.#closing.endIfBothEnded(connection);
   }
 
+  /** The server is closing, and this connection has nothing left to do, unless a handler has just begun. */
+  #closeIfIdle(connection: ReactorConnection<Message, Sent, State>): void {
+    if ((connection.flags & STOPPED) === 0) this.#closing.close(connection, "shutdown");
+  }
+
   #settled(connection: ReactorConnection<Message, Sent, State>): void {
     connection.flags &= ~BUSY;
     this.goOn(connection);
@@ -198,8 +203,10 @@ export class Incoming<Message, Sent, State> {
     }
   }
 
-  #countKept(connection: ReactorConnection<Message, Sent, State>, kept: number): void {
-    const change = kept - connection.keptBytes;
+  /** After its decoder has run, over `read` bytes of unread input: bytes that only moved must not count twice. */
+  #countKept(connection: ReactorConnection<Message, Sent, State>, read: number): void {
+    const kept = connection.decoder.pending;
+    const change = kept - connection.keptBytes - read;
     connection.keptBytes = kept;
     this.#countInput(connection, change);
   }
