@@ -46,13 +46,14 @@ export class OutputArena {
     return this.#spans * SPAN_BYTES;
   }
 
-  /** An empty block of class `sizeClass`, or NO_BLOCK when the memory is used up. */
-  allocate(sizeClass: number): number {
-    let block = this.#freeHead[sizeClass] as number;
-    if (block === NO_BLOCK) {
-      if (!this.#cutSpan(sizeClass)) return NO_BLOCK;
-      block = this.#freeHead[sizeClass] as number;
-    }
+  /**
+   * An empty block of class `wanted`; of another class when memory is short, so that what was cut into small blocks
+   * once is not lost to those who need large ones. NO_BLOCK when every block is in use.
+   */
+  allocate(wanted: number): number {
+    const sizeClass = this.#freeHead[wanted] !== NO_BLOCK ? wanted : this.#classNear(wanted);
+    const block = this.#freeHead[sizeClass] as number;
+    if (block === NO_BLOCK) return NO_BLOCK;
     const unit = block >> UNIT_BITS;
     this.#freeHead[sizeClass] = this.#next[unit] as number;
     this.#next[unit] = NO_BLOCK;
@@ -101,6 +102,17 @@ export class OutputArena {
     if (bytes <= 1024) return 0;
     if (bytes <= 4096) return 1;
     return bytes <= 16_384 ? 2 : 3;
+  }
+
+  /** Where there is a free block: this class after a span was cut, the next larger one, or the next smaller one. */
+  #classNear(sizeClass: number): number {
+    if (this.#cutSpan(sizeClass)) return sizeClass;
+    for (let larger = sizeClass + 1; larger < CLASSES; larger++) {
+      if (this.#freeHead[larger] !== NO_BLOCK) return larger;
+    }
+    let smaller = sizeClass;
+    while (smaller > 0 && this.#freeHead[smaller] === NO_BLOCK) smaller--;
+    return smaller;
   }
 
   #cutSpan(sizeClass: number): boolean {

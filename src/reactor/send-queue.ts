@@ -54,12 +54,15 @@ export class SendQueue {
 
   /** As `append`, for text as UTF-8. */
   appendText(connection: Sender, text: string): boolean {
+    if (text.length === 0) return true;
     const most = text.length * UTF8_PER_UNIT;
     if (most > LARGEST_BLOCK) return this.append(connection, Buffer.from(text));
     const tail = this.#writableTail(connection);
     const fits = tail !== NO_BLOCK && this.arena.room(tail) >= most;
     const block = fits ? tail : this.#addBlock(connection, most);
     if (block === NO_BLOCK) return false;
+    // Memory is short, and the block is smaller than was asked for.
+    if (this.arena.room(block) < most) return this.append(connection, Buffer.from(text));
     const used = this.arena.used(block);
     this.#wrote(connection, block, used, this.arena.bytes.write(text, block + used));
     return true;
@@ -160,7 +163,10 @@ export class SendQueue {
     return theirs ? NO_BLOCK : connection.tail;
   }
 
-  /** A fresh block at the end; larger than the one before it, since who queues much will queue more. */
+  /**
+   * A fresh block at the end; larger than the one before it, since who queues much will queue more. When memory is
+   * short it may be smaller than `length`.
+   */
   #addBlock(connection: Sender, length: number): number {
     const { arena } = this;
     const tail = connection.tail;
