@@ -8,11 +8,11 @@
 // go on with unread input does, deadlines fire, everything written is flushed.
 
 import { Buffer } from "node:buffer";
-import { raw } from "../codec/raw.ts";
 import type { Codec, Output } from "../codec/codec.ts";
+import { raw } from "../codec/raw.ts";
+import { deferred } from "../deferred.ts";
 import type { Driver, DriverEvents, Handle, ListenTarget } from "../driver/driver.ts";
 import { slotOf } from "../driver/handle.ts";
-import { deferred } from "../deferred.ts";
 import type { CloseReason, Handlers } from "../handlers.ts";
 import type { Limits } from "../limits.ts";
 import { SystemError } from "../sys/errno.ts";
@@ -158,10 +158,11 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     return promise;
   }
 
-  /** Ends every connection now. */
+  /** Ends every connection now; an answer that is cut off by it must not look like a whole one. */
   closeAll(): void {
     for (const connection of this.#connections) {
-      if (connection !== undefined) this.closing.terminate(connection, "shutdown", undefined, false);
+      if (connection === undefined) continue;
+      this.closing.terminate(connection, "shutdown", undefined, connection.pendingBytes > 0);
     }
     this.driver.wake();
   }
@@ -190,6 +191,8 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     if (now >= this.#sweepMs) this.#sweep(now);
     if (this.#sends.hasWork) this.#flush(now);
     this.#account();
+    // The thread may be somebody else's until this is called again: what is written then must not get this time.
+    this.#nowMs = -1;
     return ran;
   }
 
@@ -268,8 +271,10 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     const connection = this.#connections[slotOf(handle)];
     if (connection === undefined) return;
     if (result > 0) this.#counters[BYTES_SENT] = (this.#counters[BYTES_SENT] as number) + result;
+    // While its bytes still count as waiting: they are why it failed, whatever it was about to end for.
+    if (result < 0) this.#failed(connection, "send", result);
     this.#sends.sent(connection, result >= 0);
-    if (result < 0) return this.#failed(connection, "send", result);
+    if (result < 0) return;
     if (connection.pendingBytes <= this.limits.lowWaterBytes) this.#drained(connection);
     if (connection.pendingBytes === 0) this.closing.flushed(connection);
   }
@@ -304,7 +309,8 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     const refused = address === false || this.#draining;
     const connection = refused ? undefined : this.#open(handle);
     if (connection === undefined) {
-      if (address !== false) this.#acceptor.dismissed(address, this.#count + this.#waiting.length);
+      // Also one too many from its address took the last place for a moment, and must give it back.
+      this.#acceptor.dismissed(address || undefined, this.#count + this.#waiting.length);
       this.driver.close(handle, true);
       return;
     }
@@ -360,7 +366,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
   #flush(now: number): void {
     this.#sends.flush(now);
     this.#counters[BUFFER_STARVATION] = this.driver.counters.bufferStarvation;
-    if (this.#sweepMs === NEVER) this.#sweepMs = now + this.limits.writeMs / SWEEPS_PER_DEADLINE;
+    if (this.#sweepMs === NEVER) this.#sweepMs = now + this.#sweepEveryMs;
   }
 
   /** Memory also becomes free in turns in which nothing is flushed. */
@@ -386,10 +392,15 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     this.closing.close(connection, silent && due < active + idleMs ? "first-byte" : "idle");
   }
 
+  /** Whole ms, as the turn's time is: a sweep that is due at a fraction would keep the thread awake until the next ms. */
+  get #sweepEveryMs(): number {
+    return Math.ceil(this.limits.writeMs / SWEEPS_PER_DEADLINE);
+  }
+
   /** Sends that make no progress: looked at some times per deadline, only while there are any. */
   #sweep(now: number): void {
     const { writeMs } = this.limits;
-    this.#sweepMs = this.#sends.sending === 0 ? NEVER : now + writeMs / SWEEPS_PER_DEADLINE;
+    this.#sweepMs = this.#sends.sending === 0 ? NEVER : now + this.#sweepEveryMs;
     if (this.#sends.sending === 0) return;
     for (const connection of this.#connections) {
       if (connection === undefined || (connection.flags & SENDING) === 0) continue;
@@ -474,7 +485,8 @@ class ConnectionOutput implements Output {
   }
 
   text(data: string): void {
-    if (this.#connection !== undefined) this.full ||= !this.#sends.appendText(this.#connection, data);
+    if (this.#connection !== undefined)
+      this.full ||= !this.#sends.appendText(this.#connection, data);
   }
 
   uint(value: number, byteLength: 1 | 2 | 3 | 4, littleEndian: boolean): void {
