@@ -130,7 +130,7 @@ function quiet(model: RunningModel): Promise<void> {
   return model.ended;
 }
 
-/** Several threads can listen on a Unix socket only by sharing its descriptor. */
+/** Several threads can listen where they share a descriptor, or at least a port. */
 function threadsOf(options: CheckedOptions, driver: DriverChoice, hasDescriptors: boolean): number {
   if (hasDescriptors || options.threads === 1) return options.threads;
   if (options.path === undefined && canSharePorts()) return options.threads;
