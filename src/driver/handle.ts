@@ -46,7 +46,7 @@ export class SlotTable {
     return ((this.#generations[slot] as number) << SLOT_BITS) | slot;
   }
 
-  /** Whether `handle` is the present user of its slot. */
+  /** Whether `handle` is the present user of its slot, or will be the next one if nobody is. */
   holds(handle: number): boolean {
     const slot = handle & SLOT_MASK;
     return handle >= 0 && slot < this.capacity && this.#generations[slot] === handle >> SLOT_BITS;
