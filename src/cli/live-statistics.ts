@@ -29,7 +29,7 @@ export function statisticsLine(before: Statistics, now: Statistics, elapsedMs: n
   const perSecond = (count: number) => short((count * 1000) / elapsedMs);
   const parts = [
     `${now.connections} connections`,
-    `${perSecond(now.messages - before.messages)} messages/s`,
+    `${perSecond(now.messages - before.messages).trimEnd()} messages/s`,
     `${perSecond(now.bytesReceived - before.bytesReceived)}B/s in`,
     `${perSecond(now.bytesSent - before.bytesSent)}B/s out`,
   ];
@@ -39,6 +39,7 @@ export function statisticsLine(before: Statistics, now: Statistics, elapsedMs: n
   return parts.join("  ");
 }
 
+/** With the space, and the letter if there is one, that go before the unit. */
 function short(value: number): string {
   if (value >= 1e9) return `${(value / 1e9).toFixed(1)} G`;
   if (value >= 1e6) return `${(value / 1e6).toFixed(1)} M`;
