@@ -150,3 +150,12 @@ test("a slot that sets itself again while it fires does not keep the wheel from 
   assert.equal(wheel.count, 2);
   assert.ok(fired >= 2 && wheel.nextMs <= 1100, `${fired} ${wheel.nextMs}`);
 });
+
+test("a clock that jumps by years costs one revolution", () => {
+  const model = new Model(0);
+  model.set(0, 1000);
+  model.nowMs = 1e12;
+  const start = performance.now();
+  assert.equal(model.expire([]), 1);
+  assert.ok(performance.now() - start < 1000);
+});

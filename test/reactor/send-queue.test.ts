@@ -81,6 +81,11 @@ test("dropped under way, only the kernel's block stays, until its send is over",
   assert.equal(length, 1000);
   queue.sent(connection, false);
   assert.deepEqual([queue.arena.inUse, connection.pendingBytes, queue.sending], [0, 0, 0]);
+  assert.deepEqual(
+    [connection.head, connection.tail],
+    [NO_BLOCK, NO_BLOCK],
+    "a freed block is kept",
+  );
   assert.equal(driver.sends.size, 0);
 });
 

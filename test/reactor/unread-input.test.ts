@@ -56,6 +56,7 @@ function movedBytes(total: number, chunk: number, kept: number): number {
 test("bytes are moved a bounded number of times each, however they come", () => {
   for (const [chunk, kept] of [
     [1, 0],
+    [1, 4090],
     [1, 4096],
     [1, Number.POSITIVE_INFINITY],
     [100, 5000],
