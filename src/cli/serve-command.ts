@@ -67,7 +67,6 @@ async function run(args: readonly string[]): Promise<number> {
   announce(server, values.json === true);
   const stopStatistics = values.json === true ? undefined : showStatistics(server, process.stderr);
   await Promise.race([stopSignal(), server.ended]);
-  process.once("SIGINT", () => process.exit(130)).once("SIGTERM", () => process.exit(143));
   stopStatistics?.();
   say(values, "closing", `closing: connections may finish within ${drainMs} ms`);
   const clean = await server.close({ drainMs });
@@ -149,8 +148,13 @@ function say(values: Values, event: string, text: string): void {
   console.log(values.json === true ? JSON.stringify({ event }) : text);
 }
 
+/** The first signal; nobody listens for the second, so it ends the process at once, as it would any other. */
 function stopSignal(): Promise<void> {
   const { promise, resolve } = deferred<void>();
-  process.once("SIGTERM", () => resolve()).once("SIGINT", () => resolve());
+  const stop = () => {
+    process.off("SIGTERM", stop).off("SIGINT", stop);
+    resolve();
+  };
+  process.on("SIGTERM", stop).on("SIGINT", stop);
   return promise;
 }

@@ -6,6 +6,7 @@ import type { Limits } from "../limits.ts";
 import { type OverflowPolicy, Reactor } from "../reactor/reactor.ts";
 import { startLoop, type ThreadLoop } from "../reactor/thread-loop.ts";
 import type { Address } from "../sys/address.ts";
+import { settleCompilationAtExit } from "./compilation.ts";
 import type { AnyHandlers } from "./handler-module.ts";
 
 export interface ReactorThreadOptions {
@@ -52,6 +53,7 @@ export class ReactorThread {
           ...(notes !== undefined && { notes }),
         }),
     });
+    if (this.#reactor.driver.capabilities.descriptors) settleCompilationAtExit();
     this.#loop = startLoop(this.#reactor);
   }
 

@@ -3,6 +3,8 @@
 // It never ends by itself, the server ends it: a thread that exits may do so before its last message is delivered.
 
 import { workerData } from "node:worker_threads";
+import { sharesDescriptors } from "../driver/choose-driver.ts";
+import { settleCompilation } from "./compilation.ts";
 import { loadHandlers } from "./handler-module.ts";
 import { ReactorThread } from "./reactor-thread.ts";
 import {
@@ -18,6 +20,8 @@ async function run(start: WorkerStart): Promise<void> {
   // From the beginning: it also keeps a thread that has failed alive until its server has heard of it.
   start.port.on("message", async (message: ToWorker) => {
     const clean = (await thread?.close(message.drainMs)) ?? true;
+    // The server terminates this thread then, which is no exit that it would be told of.
+    if (sharesDescriptors(start.driver)) settleCompilation();
     say({ kind: "closed", clean });
   });
   try {
