@@ -140,7 +140,7 @@ for (const { name: driver, skip } of DRIVERS) {
       child.kill("SIGTERM");
       await child.says(/closing/);
       child.kill("SIGTERM");
-      assert.deepEqual(await child.exit(), { code: 143, signal: null });
+      assert.deepEqual(await child.exit(), { code: null, signal: "SIGTERM" });
     });
   });
 }
