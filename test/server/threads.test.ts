@@ -2,22 +2,21 @@
 // left open is closed by the server, another takes its place, and everybody else's bytes stay right.
 
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
 import { describe, type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { OptionError } from "../../src/limits.ts";
 import type { ServeOptions } from "../../src/server/options.ts";
 import { type Server, serve } from "../../src/server/serve.ts";
-import { Client, pattern } from "../support/client.ts";
+import { Child } from "../support/child.ts";
+import { Client } from "../support/client.ts";
 import { DRIVERS, RAW_DRIVERS } from "../support/drivers.ts";
+import { assertHarmless, Load, threadOf } from "../support/load.ts";
+import { descriptorsOf } from "../support/process-figures.ts";
 import { assertEmpty } from "../support/server.ts";
-import { NEVER_MS, until } from "../support/until.ts";
+import { NEVER_MS, settled, until } from "../support/until.ts";
 
 const LETHAL = new URL("../support/handlers/lethal.ts", import.meta.url);
-
-function openDescriptors(): number {
-  return readdirSync("/proc/self/fd").length;
-}
 
 async function start(t: TestContext, options: ServeOptions): Promise<Server> {
   const server = await serve(LETHAL, { onError: () => undefined, ...options });
@@ -25,57 +24,10 @@ async function start(t: TestContext, options: ServeOptions): Promise<Server> {
   return server;
 }
 
-/** Sends lines and checks every byte that comes back, until it is stopped or cut off. */
-class Load {
-  readonly client: Client;
-  /** The thread that serves it, once it is known. */
-  thread = "";
-  rounds = 0;
-  #stopped = false;
-  readonly #line: string;
-  readonly #running: Promise<void>;
-
-  constructor(t: TestContext, server: Server, seed: number) {
-    this.client = Client.dial(t, server.address);
-    this.#line = `${pattern(3000, seed).toString("base64")}\n`;
-    this.#running = this.#run();
-  }
-
-  get over(): boolean {
-    return this.client.ended || this.client.closed;
-  }
-
-  async stop(): Promise<void> {
-    this.#stopped = true;
-    await this.#running;
-  }
-
-  async #run(): Promise<void> {
-    this.thread = await threadOf(this.client);
-    const head = `${this.thread}\n`;
-    const expected = () => head.length + (this.rounds + 1) * this.#line.length;
-    while (!this.#stopped && !this.over) {
-      this.client.write(this.#line);
-      await this.client.bytes(expected());
-      if (this.client.receivedLength >= expected()) this.rounds++;
-    }
-    // Right as far as it went, also when it was cut off.
-    const got = this.client.text();
-    const sent = (head + this.#line.repeat(this.rounds + 1)).slice(0, got.length);
-    assert.ok(got === sent, "bytes that were never sent");
-  }
-}
-
-async function threadOf(client: Client): Promise<string> {
-  client.write("thread\n");
-  await until(() => client.text().endsWith("\n") || client.closed, "the thread's number");
-  return client.text().trim();
-}
-
 for (const { name: driver, skip } of DRIVERS) {
   describe(`threads, ${driver}`, { skip }, () => {
     test("both threads get connections, statistics are their sum, and all comes back to zero", async (t) => {
-      const before = openDescriptors();
+      const before = descriptorsOf("self");
       const server = await start(t, { driver, threads: 2 });
       assert.deepEqual([server.model, server.threads], ["multi-reactor", 2]);
       const clients: Client[] = [];
@@ -107,8 +59,8 @@ for (const { name: driver, skip } of DRIVERS) {
       assert.equal(await server.close(), true);
       assertEmpty(server);
       await until(
-        () => openDescriptors() <= before,
-        () => `${openDescriptors()} descriptors`,
+        () => descriptorsOf("self") <= before,
+        () => `${descriptorsOf("self")} descriptors`,
       );
     });
   });
@@ -146,23 +98,16 @@ for (const { name: driver, skip } of RAW_DRIVERS) {
         await threadOf(warm);
         warm.destroy();
         await until(() => server.statistics().connections === 0, "nobody");
-        const before = openDescriptors();
+        const before = descriptorsOf("self");
         for (let round = 1; round <= DEATHS; round++) {
-          const load = Array.from({ length: 12 }, (_, n) => new Load(t, server, n + 1));
+          const load = Array.from({ length: 12 }, (_, n) => new Load(t, server.address, n + 1));
           await until(() => load.every(({ rounds }) => rounds > 3), "a running load");
           const victim = await Client.connect(t, server.address);
           const thread = await threadOf(victim);
           victim.write(`${death}\n`);
           await until(() => victim.closed || victim.ended, "the end of the one that killed");
           victim.destroy();
-          const mates = load.filter((each) => each.thread === thread);
-          const others = load.filter((each) => each.thread !== thread);
-          await until(() => mates.every((each) => each.over), "the ends of its thread's others");
-          const from = others.map(({ rounds }) => rounds);
-          await until(
-            () => others.every(({ rounds }, n) => rounds > (from[n] ?? 0) + 3),
-            "going on of the other threads' connections",
-          );
+          await assertHarmless(load, thread);
           await Promise.all(load.map((each) => each.stop()));
           for (const each of load) each.client.destroy();
           await until(() => errors.length >= round, "being told");
@@ -172,13 +117,44 @@ for (const { name: driver, skip } of RAW_DRIVERS) {
         const { accepted, closed, inputBytes, outputBytes } = server.statistics();
         assert.deepEqual([closed, inputBytes, outputBytes], [accepted, 0, 0]);
         await until(
-          () => openDescriptors() === before,
-          () => `${openDescriptors()} descriptors, ${before} before`,
+          () => descriptorsOf("self") === before,
+          () => `${descriptorsOf("self")} descriptors, ${before} before`,
         );
         assert.match(errors.join("\n"), /ended by itself/);
         assert.equal(await server.close(), true);
       });
     }
+  });
+}
+
+const TERMINATING = fileURLToPath(new URL("../support/terminating-server.ts", import.meta.url));
+
+for (const { name: driver, skip } of RAW_DRIVERS) {
+  test(`terminate() of a thread, idle and under load: ${driver}`, { skip }, async (t) => {
+    const child = Child.node(t, [TERMINATING, driver]);
+    const [, port] = await child.says(/port (\d+)/);
+    const address = { family: "ipv4", host: "127.0.0.1", port: Number(port) } as const;
+    let before = -1;
+    for (let round = 1; round <= DEATHS; round++) {
+      const idle = await Client.connect(t, address);
+      const thread = await threadOf(idle);
+      assert.equal(await child.ask(`terminate ${thread}`), "replaced");
+      await idle.end();
+      idle.destroy();
+
+      const load = Array.from({ length: 12 }, (_, n) => new Load(t, address, n + 1));
+      await until(() => load.every(({ rounds }) => rounds > 3), "a running load");
+      const busy = load[0]?.thread ?? "";
+      const replaced = child.ask(`terminate ${busy}`);
+      await assertHarmless(load, busy);
+      assert.equal(await replaced, "replaced");
+      await Promise.all(load.map((each) => each.stop()));
+      for (const each of load) each.client.destroy();
+      if (before < 0) before = await settled(() => descriptorsOf(child.pid));
+    }
+    assert.equal(await settled(() => descriptorsOf(child.pid)), before, "descriptors");
+    assert.equal(child.ended, undefined, child.story());
+    child.kill("SIGKILL");
   });
 }
 
