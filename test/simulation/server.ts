@@ -36,6 +36,8 @@ const SPARE_SLOTS = 6;
 const ROUNDS_PER_TURN = 16;
 const MOST_HOPS = 5;
 const FLOOD_BYTES = 150_000;
+/** Through a narrow window even a flood must come to its end. */
+const FLOOD_WINDOWS = 100;
 
 export class Server {
   readonly reactor: Reactor<unknown, unknown, unknown>;
@@ -364,10 +366,7 @@ export class Server {
         if (random.chance(0.1)) this.#throw(session);
         return random.chance(0.1) ? this.#dawdle().then(() => this.#throw(session)) : undefined;
       case "flooding":
-        for (let n = random.below(4); n > 0; n--) {
-          session.write(letters(random, random.below(FLOOD_BYTES)), random.chance(0.5));
-        }
-        return;
+        return this.#flood(session, content);
       default:
         session.send(content);
     }
@@ -389,6 +388,17 @@ export class Server {
       else session.write(piece, random.chance(0.5));
     } while (at < content.length);
     return random.chance(0.2) ? this.#dawdle() : undefined;
+  }
+
+  #flood(session: Session, content: Buffer): void {
+    const { random, plan } = this.#stage;
+    if (session.writtenLength > plan.windowBytes * FLOOD_WINDOWS) {
+      session.send(content);
+      return;
+    }
+    for (let n = random.below(4); n > 0; n--) {
+      session.write(letters(random, random.below(FLOOD_BYTES)), random.chance(0.5));
+    }
   }
 
   #pause(session: Session, content: Buffer): void {
