@@ -66,7 +66,7 @@ for (const { name: driver, skip } of DRIVERS) {
   });
 }
 
-const DEATHS = 4;
+const DEATHS = 3;
 
 /** The replacement is there when connections land on both threads again. */
 async function bothAccept(t: TestContext, server: Server): Promise<void> {
