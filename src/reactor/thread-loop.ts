@@ -51,6 +51,14 @@ export function startLoop(reactor: Turning): ThreadLoop {
   return reactor.driver.capabilities.waits ? new WaitingLoop(reactor) : new HostedLoop(reactor);
 }
 
+/** The loops of this thread that wait in the kernel. */
+const waiting = new Set<object>();
+/**
+ * Where several share a thread none sees what the others wait for: each waits this long at most, then it is the next one's
+ * turn. That costs such a thread some CPU also when it is idle.
+ */
+const SHARED_WAIT_MS = 1;
+
 /** For drivers that wait in the kernel. */
 class WaitingLoop implements ThreadLoop {
   readonly #reactor: Turning;
@@ -61,12 +69,14 @@ class WaitingLoop implements ThreadLoop {
   constructor(reactor: Turning) {
     this.#reactor = reactor;
     reactor.driver.watch(eventLoopDescriptor());
+    waiting.add(this);
     this.#channel.port1.onmessage = () => void setImmediate(() => this.#visit()).unref();
     this.#enterLater();
   }
 
   stop(): void {
     this.#stopped = true;
+    waiting.delete(this);
     this.#reactor.driver.wake();
     this.#channel.port1.close();
   }
@@ -93,9 +103,10 @@ class WaitingLoop implements ThreadLoop {
     for (let turns = 0; turns < TURNS_PER_VISIT; turns++) {
       updateEventLoopTime();
       const others = eventLoopTimeout();
-      reactor.turn(others);
+      const alone = waiting.size === 1;
+      reactor.turn(alone || others === 0 ? others : SHARED_WAIT_MS);
       this.#settle();
-      if (others === 0 || driver.watchedReady || this.#stopped) return;
+      if (!alone || others === 0 || driver.watchedReady || this.#stopped) return;
       if (this.#runTicks === undefined) return;
     }
   }

@@ -91,6 +91,8 @@ export const MUTABLE_ALLOWED: Readonly<Record<string, string>> = {
     "the library is opened once a thread, and so is the reason why it cannot be",
   "src/sys/socket-calls.ts page":
     "one scratch page a thread, for the arguments of the call in progress",
+  "src/reactor/thread-loop.ts waiting":
+    "the loops that share a thread know of each other by nothing but the thread",
 };
 
 export const LONGEST_FILE = 400;
