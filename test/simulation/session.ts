@@ -249,8 +249,9 @@ export class Session {
   goes(memory: () => boolean): void {
     this.#look();
     const { connection } = this;
-    this.endedWell = connection.pendingBytes === 0 && (connection.flags & PEER_ENDED) !== 0;
     const reason = connection.reason ?? "closed";
+    const bothEnded = connection.pendingBytes === 0 && (connection.flags & PEER_ENDED) !== 0;
+    this.endedWell = bothEnded && isGraceful(reason);
     this.#scene.trace(`${connection.id} goes: ${reason} ${connection.error?.message ?? ""}`);
     if (!this.#isPlausible(reason, memory)) {
       this.#breach(`closes for no reason: ${reason} ${connection.error?.message ?? ""}`);
