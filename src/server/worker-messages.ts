@@ -4,12 +4,10 @@ import type { DriverChoice } from "../driver/choose-driver.ts";
 import type { ListenTarget } from "../driver/driver.ts";
 import { type Limits, OptionError } from "../limits.ts";
 import type { OverflowPolicy } from "../reactor/reactor.ts";
-import type { Address } from "../sys/address.ts";
 import { SystemError } from "../sys/errno.ts";
 
-/** Given to a worker at its start. */
-export interface WorkerStart {
-  readonly port: MessagePort;
+/** Given to the worker of a reactor at its start. */
+export interface ReactorStart {
   readonly module: string;
   readonly driver: DriverChoice;
   readonly target: ListenTarget;
@@ -19,13 +17,23 @@ export interface WorkerStart {
   readonly notes: Int32Array;
 }
 
-export type ToWorker = { readonly kind: "close"; readonly drainMs: number };
+/** Every worker gets one with its start data. */
+export interface WithPort {
+  readonly port: MessagePort;
+}
 
-export type FromWorker =
-  | { readonly kind: "listening"; readonly address: Address }
+/** `model`: what the model has to say to its threads, and they to it, is its own business. */
+export type ToWorker =
+  | { readonly kind: "close"; readonly drainMs: number }
+  | { readonly kind: "model"; readonly message: unknown };
+
+/** `Ready` is what a thread says of itself once it works: of a reactor the address where it listens. */
+export type FromWorker<Ready> =
+  | { readonly kind: "ready"; readonly ready: Ready }
   | { readonly kind: "failed"; readonly error: SentError }
   | { readonly kind: "error"; readonly error: unknown }
-  | { readonly kind: "closed"; readonly clean: boolean };
+  | { readonly kind: "closed"; readonly clean: boolean }
+  | { readonly kind: "model"; readonly message: unknown };
 
 /** An error on its way between threads: a structured clone would keep neither its class nor its code. */
 export interface SentError {

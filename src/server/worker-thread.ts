@@ -4,21 +4,24 @@
 
 import { workerData } from "node:worker_threads";
 import { sharesDescriptors } from "../driver/choose-driver.ts";
+import type { Address } from "../sys/address.ts";
 import { settleCompilation } from "./compilation.ts";
 import { loadHandlers } from "./handler-module.ts";
 import { ReactorThread } from "./reactor-thread.ts";
 import {
   errorToSend,
   type FromWorker,
+  type ReactorStart,
   type ToWorker,
-  type WorkerStart,
+  type WithPort,
 } from "./worker-messages.ts";
 
-async function run(start: WorkerStart): Promise<void> {
-  const say = (message: FromWorker) => start.port.postMessage(message);
+async function run(start: ReactorStart & WithPort): Promise<void> {
+  const say = (message: FromWorker<Address>) => start.port.postMessage(message);
   let thread: ReactorThread | undefined;
   // From the beginning: it also keeps a thread that has failed alive until its server has heard of it.
   start.port.on("message", async (message: ToWorker) => {
+    if (message.kind !== "close") return;
     const clean = (await thread?.close(message.drainMs)) ?? true;
     // The server terminates this thread then, which is no exit that it would be told of.
     if (sharesDescriptors(start.driver)) settleCompilation();
@@ -34,7 +37,7 @@ async function run(start: WorkerStart): Promise<void> {
       notes: start.notes,
       report: (error) => say({ kind: "error", error: cloneable(error) }),
     });
-    say({ kind: "listening", address: await thread.listen(start.target) });
+    say({ kind: "ready", ready: await thread.listen(start.target) });
   } catch (error) {
     say({ kind: "failed", error: errorToSend(error) });
   }
@@ -49,4 +52,4 @@ function cloneable(error: unknown): unknown {
   }
 }
 
-await run(workerData as WorkerStart);
+await run(workerData as ReactorStart & WithPort);

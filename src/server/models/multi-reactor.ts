@@ -1,12 +1,11 @@
 // multi-reactor: N reactors, each in a thread of its own, all accepting from one listening descriptor: nginx's shape, in
-// threads. The calling thread only looks after them: it starts, replaces and closes.
+// threads. The calling thread only looks after them, by a supervisor.
 //
 // A thread that ends by itself (its handler threw where nobody could catch it, it ran out of heap, somebody called
 // process.exit in it) costs its own connections and nothing else: what it left open is closed from here, by the table
 // that its driver kept in shared memory, and another thread takes its place.
 
 import { extname } from "node:path";
-import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { deferred } from "../../deferred.ts";
 import { sharesDescriptors } from "../../driver/choose-driver.ts";
 import type { ListenTarget } from "../../driver/driver.ts";
@@ -20,16 +19,17 @@ import {
   OUTPUT_BYTES,
 } from "../../reactor/counters.ts";
 import type { Address } from "../../sys/address.ts";
-import { claimAddress, listenAddress, openSharedListener, ownTarget } from "../listener.ts";
+import {
+  claimAddress,
+  listenAddress,
+  openSharedListener,
+  ownTarget,
+  type SharedListener,
+} from "../listener.ts";
 import { slotsFor } from "../reactor-thread.ts";
-import { type FromWorker, receivedError, type WorkerStart } from "../worker-messages.ts";
+import { Supervisor, type ThreadKind } from "../supervisor.ts";
+import type { ReactorStart } from "../worker-messages.ts";
 import type { ModelPlan, RunningModel } from "./model.ts";
-
-const FIRST_RESTART_MS = 50;
-const LONGEST_RESTART_MS = 1000;
-/** A server whose threads end so often within a minute gives up. */
-const RESTARTS_PER_MINUTE = 30;
-const MINUTE_MS = 60_000;
 
 export async function startMultiReactor(plan: ModelPlan): Promise<RunningModel> {
   const model = new MultiReactor(plan);
@@ -37,43 +37,37 @@ export async function startMultiReactor(plan: ModelPlan): Promise<RunningModel> 
   return model;
 }
 
-interface Seat {
-  readonly index: number;
-  readonly notes: Int32Array<SharedArrayBuffer>;
-  worker: Worker | undefined;
-  port: MessagePort | undefined;
-  /** Settles when the present worker listens or has failed to. */
-  listening: PromiseWithResolvers<Address>;
-  /** Set while the worker is asked to close. */
-  closed: PromiseWithResolvers<boolean> | undefined;
-}
-
-class MultiReactor implements RunningModel {
+class MultiReactor implements RunningModel, ThreadKind {
   address: Address = { family: "unix", path: "" };
   readonly ended: Promise<void>;
+  readonly entry = workerEntry();
   readonly #plan: ModelPlan;
   readonly #limits: Limits;
-  readonly #seats: readonly Seat[];
+  /** What the driver of each thread holds of the process. */
+  readonly #notes: readonly Int32Array<SharedArrayBuffer>[];
+  readonly #threads: Supervisor<Address>;
   readonly #end = deferred<void>();
-  #listener: { readonly descriptor: number; readonly address: Address; close(): void } | undefined;
+  #listener: SharedListener | undefined;
   #wanted: Address | undefined;
-  #closing = false;
-  #restarts: number[] = [];
 
   constructor(plan: ModelPlan) {
-    const { threads } = plan.options;
+    const { threads, onError } = plan.options;
     this.#plan = plan;
     this.#limits = shareOf(plan.options.limits, threads);
     this.ended = this.#end.promise;
     const entries = notesLength(slotsFor(this.#limits.connections));
-    this.#seats = Array.from({ length: threads }, (_, index) => ({
-      index,
-      notes: new Int32Array(new SharedArrayBuffer(entries * 4)).fill(-1),
-      worker: undefined,
-      port: undefined,
-      listening: deferred<Address>(),
-      closed: undefined,
-    }));
+    this.#notes = Array.from({ length: threads }, () =>
+      new Int32Array(new SharedArrayBuffer(entries * 4)).fill(-1),
+    );
+    this.#threads = new Supervisor({
+      kind: this,
+      seats: threads,
+      onError,
+      gaveUp: (error) => {
+        this.#listener?.close();
+        this.#end.reject(error);
+      },
+    });
   }
 
   async start(): Promise<void> {
@@ -84,126 +78,64 @@ class MultiReactor implements RunningModel {
     else if (!options.reusePort) await claimAddress(this.#wanted);
     try {
       // The first one decides the port, where the system chooses and each has a socket of its own.
-      const [first, ...others] = this.#seats;
-      if (first === undefined) throw new Error("no threads");
-      this.address = await this.#occupy(first);
+      this.address = await this.#threads.start(0);
       this.#wanted = this.address;
       if (this.#listener !== undefined) this.address = this.#listener.address;
-      await Promise.all(others.map((seat) => this.#occupy(seat)));
+      const others = Array.from({ length: options.threads - 1 }, (_, n) => n + 1);
+      await Promise.all(others.map((seat) => this.#threads.start(seat)));
     } catch (error) {
-      await this.#abandon();
+      await this.#threads.abandon();
+      this.#listener?.close();
       throw error;
     }
   }
 
   async close(drainMs: number): Promise<boolean> {
-    this.#closing = true;
-    const answers = await Promise.all(this.#seats.map((seat) => this.#closeSeat(seat, drainMs)));
+    const clean = await this.#threads.close(drainMs);
     this.#listener?.close();
     this.#end.resolve();
-    return answers.every((clean) => clean);
+    return clean;
   }
 
-  /** Puts a new worker on a seat; resolves with its address once it listens. */
-  #occupy(seat: Seat): Promise<Address> {
-    const { port1, port2 } = new MessageChannel();
-    const worker = new Worker(workerEntry(), {
-      name: `sluice reactor ${seat.index}`,
-      workerData: this.#startData(seat, port2),
-      transferList: [port2],
-    });
-    seat.worker = worker;
-    seat.port = port1;
-    seat.listening = deferred<Address>();
-    port1.on("message", (message: FromWorker) => this.#heard(seat, message));
-    worker.on("error", (error) => this.#plan.options.onError(error));
-    worker.on("exit", (code) => this.#left(seat, worker, code));
-    return seat.listening.promise;
+  // What a thread is, for the supervisor.
+
+  name(seat: number): string {
+    return `sluice reactor ${seat}`;
   }
 
-  #startData(seat: Seat, port: MessagePort): WorkerStart {
+  startData(seat: number): ReactorStart {
     const { handlers, counters, driver, options } = this.#plan;
     if (!("module" in handlers)) throw new Error("multi-reactor needs a handler module");
     return {
-      // The two MessagePort types of Node's declarations describe one class.
-      port: port as unknown as WorkerStart["port"],
       module: handlers.module.href,
       driver: driver.driver,
       target: this.#target(),
       limits: this.#limits,
       overflow: options.overflow,
-      counters: countersOf(counters, seat.index),
-      notes: seat.notes,
+      counters: countersOf(counters, seat),
+      notes: this.#notesOf(seat),
     };
   }
 
+  left(seat: number): void {
+    cleanUpAfterThread(this.#notesOf(seat));
+    countAsClosed(countersOf(this.#plan.counters, seat));
+  }
+
+  #notesOf(seat: number): Int32Array {
+    const notes = this.#notes[seat];
+    if (notes === undefined) throw new RangeError(`there is no seat ${seat}`);
+    return notes;
+  }
+
   #target(): ListenTarget {
-    if (this.#listener !== undefined) {
-      return { descriptor: this.#listener.descriptor, shared: this.#seats.length > 1 };
-    }
     const { options } = this.#plan;
+    const shared = options.threads > 1;
+    if (this.#listener !== undefined) return { descriptor: this.#listener.descriptor, shared };
     if (this.#wanted === undefined) throw new Error("no address");
     // A driver that cannot share a descriptor can share a port.
-    const reusePort = options.reusePort || this.#seats.length > 1;
+    const reusePort = options.reusePort || shared;
     return ownTarget(this.#wanted, { ...options, socket: { ...options.socket, reusePort } });
-  }
-
-  #heard(seat: Seat, message: FromWorker): void {
-    if (message.kind === "listening") seat.listening.resolve(message.address);
-    else if (message.kind === "failed") this.#failed(seat, receivedError(message.error));
-    else if (message.kind === "error") this.#plan.options.onError(message.error);
-    else seat.closed?.resolve(message.clean);
-  }
-
-  #failed(seat: Seat, error: Error): void {
-    seat.listening.reject(error);
-    void seat.worker?.terminate();
-  }
-
-  #left(seat: Seat, worker: Worker, code: number): void {
-    if (seat.worker !== worker) return;
-    seat.worker = undefined;
-    seat.port?.close();
-    cleanUpAfterThread(seat.notes);
-    countAsClosed(countersOf(this.#plan.counters, seat.index));
-    const error = new Error(`reactor ${seat.index} ended by itself with code ${code}`);
-    seat.listening.reject(error);
-    seat.closed?.resolve(false);
-    if (this.#closing) return;
-    this.#plan.options.onError(error);
-    this.#replace(seat);
-  }
-
-  #replace(seat: Seat): void {
-    const now = performance.now();
-    this.#restarts = this.#restarts.filter((at) => now - at < MINUTE_MS);
-    this.#restarts.push(now);
-    if (this.#restarts.length > RESTARTS_PER_MINUTE) {
-      const error = new Error(`${RESTARTS_PER_MINUTE} threads ended within a minute: giving up`);
-      void this.#abandon().then(() => this.#end.reject(error));
-      return;
-    }
-    const wait = Math.min(FIRST_RESTART_MS * 2 ** (this.#restarts.length - 1), LONGEST_RESTART_MS);
-    setTimeout(() => {
-      if (!this.#closing) this.#occupy(seat).catch(this.#plan.options.onError);
-    }, wait);
-  }
-
-  async #closeSeat(seat: Seat, drainMs: number): Promise<boolean> {
-    const { worker, port } = seat;
-    if (worker === undefined || port === undefined) return true;
-    seat.closed = deferred<boolean>();
-    port.postMessage({ kind: "close", drainMs });
-    const clean = await seat.closed.promise;
-    await worker.terminate();
-    return clean;
-  }
-
-  /** Ends without draining. */
-  async #abandon(): Promise<void> {
-    this.#closing = true;
-    await Promise.all(this.#seats.map((seat) => seat.worker?.terminate()));
-    this.#listener?.close();
   }
 }
 
