@@ -112,11 +112,11 @@ export class ReactorConnection<Message, Sent, State> implements Connection<Sent,
   }
 
   write(data: Uint8Array | string): boolean {
-    return this.#reactor.write(this, data);
+    return this.#reactor.writing.write(this, data);
   }
 
   send(message: Sent): boolean {
-    return this.#reactor.sendMessage(this, message);
+    return this.#reactor.writing.send(this, message);
   }
 
   drained(): Promise<void> {

@@ -7,8 +7,7 @@
 // A turn: the driver's events (in which handlers run); then, by the thread's loop, promises; then `afterTurn`: who can
 // go on with unread input does, deadlines fire, everything written is flushed.
 
-import { Buffer } from "node:buffer";
-import type { Codec, Output } from "../codec/codec.ts";
+import type { Codec } from "../codec/codec.ts";
 import { raw } from "../codec/raw.ts";
 import { deferred } from "../deferred.ts";
 import type { Driver, DriverEvents, Handle, ListenTarget } from "../driver/driver.ts";
@@ -18,18 +17,7 @@ import type { Limits } from "../limits.ts";
 import { SystemError } from "../sys/errno.ts";
 import { Acceptor } from "./acceptor.ts";
 import { Closing } from "./closing.ts";
-import {
-  BUSY,
-  CLOSING,
-  DRAINING,
-  GONE,
-  HAS_SPOKEN,
-  HELD,
-  LINGERING,
-  OUTPUT_ENDING,
-  ReactorConnection,
-  SENDING,
-} from "./connection.ts";
+import { BUSY, CLOSING, DRAINING, HAS_SPOKEN, HELD, ReactorConnection } from "./connection.ts";
 import {
   ACCEPTED,
   BUFFER_STARVATION,
@@ -44,9 +32,8 @@ import {
 import { Deadlines } from "./deadlines.ts";
 import { Incoming } from "./incoming.ts";
 import { SendQueue } from "./send-queue.ts";
-
-/** What happens to a write above the hard bound: the connection is reset, or the write is discarded (false). */
-export type OverflowPolicy = "close" | "discard";
+import { Silence } from "./silence.ts";
+import { type OverflowPolicy, Writing } from "./writing.ts";
 
 export interface ReactorOptions<Message, Sent, State> {
   readonly handlers: Handlers<Message, Sent, State>;
@@ -67,8 +54,6 @@ export interface ReactorOptions<Message, Sent, State> {
 const TICK_MS = 100;
 /** Share of the output memory above which no more connections are accepted. */
 const SCARCE = 0.8;
-/** Parts of the write deadline at which sends are looked at. */
-const SWEEPS_PER_DEADLINE = 4;
 const NEVER = Number.POSITIVE_INFINITY;
 
 export class Reactor<Message, Sent, State> implements DriverEvents {
@@ -76,24 +61,23 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
   readonly limits: Limits;
   readonly closing: Closing<Message, Sent, State>;
   readonly incoming: Incoming<Message, Sent, State>;
+  readonly writing: Writing<Message, Sent, State>;
   readonly #handlers: Handlers<Message, Sent, State>;
   readonly #codec: Codec<Message, Sent>;
-  readonly #overflow: OverflowPolicy;
   readonly #counters: Float64Array;
   readonly #report: (error: unknown) => void;
   readonly #acceptor: Acceptor;
   readonly #deadlines: Deadlines;
   readonly #sends: SendQueue;
+  readonly #silence: Silence<Message, Sent, State>;
   readonly #connections: (ReactorConnection<Message, Sent, State> | undefined)[];
   /** Accepted when there was no more room; paused, and nobody knows of them yet. */
   readonly #waiting: Handle[] = [];
   readonly #listening = new Map<Handle, { resolve: () => void; reject: (error: Error) => void }>();
-  readonly #output: ConnectionOutput;
   #count = 0;
   #nextId = 1;
   /** The time of this turn, or −1 before it was asked for. */
   #nowMs = -1;
-  #sweepMs = NEVER;
   #draining = false;
   #emptied: (() => void) | undefined;
 
@@ -102,17 +86,17 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     // Without a codec a message is a Buffer: that is what the types' defaults say.
     this.#codec = options.handlers.codec ?? (raw() as unknown as Codec<Message, Sent>);
     this.limits = options.limits;
-    this.#overflow = options.overflow;
     this.#counters = options.counters;
     this.#report = options.report;
     this.#connections = new Array(options.slots);
     this.driver = options.makeDriver(this);
     this.#deadlines = new Deadlines(options.slots, TICK_MS, this.driver.now());
     this.#sends = new SendQueue(this.driver);
-    this.#output = new ConnectionOutput(this.#sends);
     const { driver, limits } = this;
     const { counters, report } = options;
     this.closing = new Closing(driver, limits, this.#deadlines, counters, report);
+    this.writing = new Writing(this.#codec, limits, options.overflow, this.#sends, this.closing);
+    this.#silence = new Silence(limits, this.#deadlines, this.#sends, this.closing);
     this.incoming = new Incoming(
       driver,
       options.handlers,
@@ -184,11 +168,14 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     const now = this.nowMs();
     let ran = this.incoming.runContinuing();
     if (now >= this.#deadlines.nextMs) {
-      this.#deadlines.expire(now, (slot) => this.#expired(slot, now));
+      this.#deadlines.expire(now, (slot) => {
+        const connection = this.#connections[slot];
+        if (connection !== undefined) this.#silence.expired(connection, now);
+      });
       ran = true;
     }
     if (now >= this.#acceptor.retryMs) this.#acceptor.retry(now);
-    if (now >= this.#sweepMs) this.#sweep(now);
+    if (now >= this.#silence.sweepMs) this.#silence.sweep(this.#connections, now);
     if (this.#sends.hasWork) this.#flush(now);
     this.#account();
     // The thread may be somebody else's until this is called again: what is written then must not get this time.
@@ -198,7 +185,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
 
   /** How long until a deadline wants a turn, in ms; Infinity when none is set. */
   untilNextMs(): number {
-    const next = Math.min(this.#deadlines.nextMs, this.#acceptor.retryMs, this.#sweepMs);
+    const next = Math.min(this.#deadlines.nextMs, this.#acceptor.retryMs, this.#silence.sweepMs);
     return next === NEVER ? NEVER : Math.max(0, Math.ceil(next - this.driver.now()));
   }
 
@@ -206,31 +193,6 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
   nowMs(): number {
     if (this.#nowMs < 0) this.#nowMs = Math.floor(this.driver.now());
     return this.#nowMs;
-  }
-
-  // What connections ask for.
-
-  write(connection: ReactorConnection<Message, Sent, State>, data: Uint8Array | string): boolean {
-    if ((connection.flags & (OUTPUT_ENDING | GONE)) !== 0) return false;
-    const length = typeof data === "string" ? Buffer.byteLength(data) : data.length;
-    if (connection.pendingBytes + length > this.limits.connectionOutputBytes) {
-      return this.#overflowed(connection);
-    }
-    const appended =
-      typeof data === "string"
-        ? this.#sends.appendText(connection, data)
-        : this.#sends.append(connection, data);
-    return appended ? this.#belowHighWater(connection) : this.#outOfMemory(connection);
-  }
-
-  sendMessage(connection: ReactorConnection<Message, Sent, State>, message: Sent): boolean {
-    if ((connection.flags & (OUTPUT_ENDING | GONE)) !== 0) return false;
-    if (connection.pendingBytes >= this.limits.connectionOutputBytes) {
-      return this.#overflowed(connection);
-    }
-    this.#output.begin(connection);
-    this.#codec.encode(message, this.#output);
-    return this.#output.full ? this.#outOfMemory(connection) : this.#belowHighWater(connection);
   }
 
   // Events of the driver.
@@ -335,7 +297,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     this.#count++;
     this.#counters[CONNECTIONS] = this.#count;
     this.#counters[ACCEPTED] = (this.#counters[ACCEPTED] as number) + 1;
-    this.#deadlines.set(slot, now + Math.min(this.limits.firstByteMs, this.limits.idleMs));
+    this.#silence.begin(slot, now);
     return connection;
   }
 
@@ -366,7 +328,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
   #flush(now: number): void {
     this.#sends.flush(now);
     this.#counters[BUFFER_STARVATION] = this.driver.counters.bufferStarvation;
-    if (this.#sweepMs === NEVER) this.#sweepMs = now + this.#sweepEveryMs;
+    this.#silence.watchSends(now);
   }
 
   /** Memory also becomes free in turns in which nothing is flushed. */
@@ -374,46 +336,6 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     const { arena } = this.#sends;
     this.#counters[OUTPUT_BYTES] = arena.inUse;
     this.#acceptor.setMemoryScarce(arena.inUse > arena.capacity * SCARCE);
-  }
-
-  #expired(slot: number, now: number): void {
-    const connection = this.#connections[slot];
-    if (connection === undefined || (connection.flags & GONE) !== 0) return;
-    if ((connection.flags & LINGERING) !== 0) {
-      return this.closing.terminate(connection, connection.reason ?? "closed", undefined, false);
-    }
-    const { firstByteMs, idleMs } = this.limits;
-    const silent = (connection.flags & HAS_SPOKEN) === 0;
-    const active = Math.max(connection.activeMs, connection.sentMs);
-    const due = Math.min(active + idleMs, silent ? connection.activeMs + firstByteMs : NEVER);
-    if (now < due) return this.#deadlines.set(slot, due);
-    if ((connection.flags & BUSY) !== 0) return this.#deadlines.set(slot, now + idleMs);
-    this.#deadlines.set(slot, now + this.limits.lingerMs);
-    this.closing.close(connection, silent && due < active + idleMs ? "first-byte" : "idle");
-  }
-
-  /** Whole ms, as the turn's time is: a sweep that is due at a fraction would keep the thread awake until the next ms. */
-  get #sweepEveryMs(): number {
-    return Math.ceil(this.limits.writeMs / SWEEPS_PER_DEADLINE);
-  }
-
-  /** Sends that make no progress: looked at some times per deadline, only while there are any. */
-  #sweep(now: number): void {
-    const { writeMs } = this.limits;
-    this.#sweepMs = this.#sends.sending === 0 ? NEVER : now + this.#sweepEveryMs;
-    if (this.#sends.sending === 0) return;
-    for (const connection of this.#connections) {
-      if (connection === undefined || (connection.flags & SENDING) === 0) continue;
-      if (now - connection.sentMs >= writeMs) {
-        this.closing.terminate(connection, "write", undefined, true);
-      }
-    }
-  }
-
-  #belowHighWater(connection: ReactorConnection<Message, Sent, State>): boolean {
-    if (connection.pendingBytes <= this.limits.highWaterBytes) return true;
-    connection.flags |= HELD;
-    return false;
   }
 
   #drained(connection: ReactorConnection<Message, Sent, State>): void {
@@ -430,16 +352,6 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     connection.waiting = undefined;
     for (const resolve of waiting) resolve();
     this.driver.wake();
-  }
-
-  #overflowed(connection: ReactorConnection<Message, Sent, State>): boolean {
-    if (this.#overflow === "close") this.closing.terminate(connection, "overflow", undefined, true);
-    return false;
-  }
-
-  #outOfMemory(connection: ReactorConnection<Message, Sent, State>): boolean {
-    this.closing.terminate(connection, "memory", undefined, true);
-    return false;
   }
 
   #drainOne(connection: ReactorConnection<Message, Sent, State>): void {
@@ -461,36 +373,5 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     } catch (error) {
       this.#report(error);
     }
-  }
-}
-
-/** A codec's way into a connection's send queue. */
-class ConnectionOutput implements Output {
-  /** The arena had no room: what was written is incomplete. */
-  full = false;
-  readonly #sends: SendQueue;
-  #connection: ReactorConnection<unknown, unknown, unknown> | undefined;
-
-  constructor(sends: SendQueue) {
-    this.#sends = sends;
-  }
-
-  begin(connection: ReactorConnection<unknown, unknown, unknown>): void {
-    this.#connection = connection;
-    this.full = false;
-  }
-
-  bytes(data: Uint8Array): void {
-    if (this.#connection !== undefined) this.full ||= !this.#sends.append(this.#connection, data);
-  }
-
-  text(data: string): void {
-    if (this.#connection !== undefined)
-      this.full ||= !this.#sends.appendText(this.#connection, data);
-  }
-
-  uint(value: number, byteLength: 1 | 2 | 3 | 4, littleEndian: boolean): void {
-    if (this.#connection === undefined) return;
-    this.full ||= !this.#sends.appendUint(this.#connection, value, byteLength, littleEndian);
   }
 }

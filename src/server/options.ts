@@ -3,7 +3,7 @@
 import { availableParallelism } from "node:os";
 import { CHOICES, type DriverChoice } from "../driver/choose-driver.ts";
 import { completeLimits, type Limits, OptionError } from "../limits.ts";
-import type { OverflowPolicy } from "../reactor/reactor.ts";
+import type { OverflowPolicy } from "../reactor/writing.ts";
 import type { KeepAlive, SocketOptions } from "../sys/socket-calls.ts";
 
 export const MODELS = ["multi-reactor", "event-loop"] as const;

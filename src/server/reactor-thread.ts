@@ -3,8 +3,9 @@
 import { type DriverChoice, makeDriver } from "../driver/choose-driver.ts";
 import type { Handle, ListenTarget } from "../driver/driver.ts";
 import type { Limits } from "../limits.ts";
-import { type OverflowPolicy, Reactor } from "../reactor/reactor.ts";
+import { Reactor } from "../reactor/reactor.ts";
 import { startLoop, type ThreadLoop } from "../reactor/thread-loop.ts";
+import type { OverflowPolicy } from "../reactor/writing.ts";
 import type { Address } from "../sys/address.ts";
 import { settleCompilationAtExit } from "./compilation.ts";
 import type { AnyHandlers } from "./handler-module.ts";

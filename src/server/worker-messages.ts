@@ -3,7 +3,7 @@
 import type { DriverChoice } from "../driver/choose-driver.ts";
 import type { ListenTarget } from "../driver/driver.ts";
 import { type Limits, OptionError } from "../limits.ts";
-import type { OverflowPolicy } from "../reactor/reactor.ts";
+import type { OverflowPolicy } from "../reactor/writing.ts";
 import { SystemError } from "../sys/errno.ts";
 
 /** Given to the worker of a reactor at its start. */

@@ -104,7 +104,6 @@ export const LONGER_ALLOWED: Readonly<Record<string, readonly [lines: number, wh
   ],
   "src/driver/simulated-driver.ts": [650, "the contract over a simulated kernel, with its faults"],
   "src/driver/uring-driver.ts": [500, "one mechanism, in the order of a connection's life"],
-  "src/reactor/reactor.ts": [520, "a turn, what connections ask for, the driver's events"],
 };
 
 /** What the names of folders and files must not be. */

@@ -11,7 +11,7 @@ import {
   NO_FAULTS,
 } from "../../src/driver/simulated-faults.ts";
 import type { Limits } from "../../src/limits.ts";
-import type { OverflowPolicy } from "../../src/reactor/reactor.ts";
+import type { OverflowPolicy } from "../../src/reactor/writing.ts";
 import { WIRES, type Wire } from "./wire.ts";
 
 const KIB = 1024;

@@ -17,7 +17,7 @@ import {
   SENDING,
   STOPPED,
 } from "../../src/reactor/connection.ts";
-import type { OverflowPolicy } from "../../src/reactor/reactor.ts";
+import type { OverflowPolicy } from "../../src/reactor/writing.ts";
 import type { Client } from "./client.ts";
 import type { Style } from "./plan.ts";
 import type { Wire } from "./wire.ts";
