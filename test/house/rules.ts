@@ -21,16 +21,26 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   // Leaves: what everybody may know.
   "deferred.ts": [],
   "limits.ts": [],
+  "topics.ts": [],
   sys: [],
   // Bytes to messages: knows neither the kernel nor a connection.
   codec: [],
   driver: ["sys"],
   // What users write: its types name a codec, an address, socket options.
   "handlers.ts": ["codec", "sys"],
-  reactor: ["driver", "sys", "codec", "handlers.ts", "limits.ts", "deferred.ts"],
-  server: ["reactor", "driver", "sys", "codec", "handlers.ts", "limits.ts", "deferred.ts"],
+  reactor: ["driver", "sys", "codec", "handlers.ts", "topics.ts", "limits.ts", "deferred.ts"],
+  server: [
+    "reactor",
+    "driver",
+    "sys",
+    "codec",
+    "handlers.ts",
+    "topics.ts",
+    "limits.ts",
+    "deferred.ts",
+  ],
   // A protocol is frames and state machines: no I/O.
-  protocol: ["codec", "limits.ts", "deferred.ts"],
+  protocol: ["codec", "topics.ts", "limits.ts", "deferred.ts"],
   client: [
     "protocol",
     "reactor",
@@ -38,6 +48,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "sys",
     "codec",
     "handlers.ts",
+    "topics.ts",
     "limits.ts",
     "deferred.ts",
   ],
