@@ -128,7 +128,7 @@ export interface Driver {
   dispose(): void;
 }
 
-export const DRIVER_NAMES = ["io_uring", "epoll", "portable", "simulated"] as const;
+export const DRIVER_NAMES = ["io_uring", "epoll", "portable", "blocking", "simulated"] as const;
 export type DriverName = (typeof DRIVER_NAMES)[number];
 
 /** What every driver is made with. */

@@ -22,6 +22,8 @@ export const SO_KEEPALIVE = 9;
 export const SO_LINGER = 13;
 export const SO_REUSEPORT = 15;
 export const SO_PEERCRED = 17;
+export const SO_RCVTIMEO = 20;
+export const SO_SNDTIMEO = 21;
 export const SO_ACCEPTCONN = 30;
 export const IPPROTO_TCP = 6;
 export const TCP_NODELAY = 1;
@@ -47,6 +49,16 @@ export const F_SETFL = 4;
 export const FD_CLOEXEC = 1;
 export const O_NONBLOCK = 0x800;
 export const RLIMIT_NOFILE = 7;
+
+export const POLLIN = 0x1;
+export const POLLOUT = 0x4;
+export const POLLRDHUP = 0x2000;
+export const SIZEOF_POLLFD = 8;
+export const POLLFD_EVENTS = 4;
+export const POLLFD_REVENTS = 6;
+export const SIZEOF_TIMEVAL = 16;
+export const TIMEVAL_USEC = 8;
+export const PRIO_PROCESS = 0;
 
 export const EPOLLIN = 0x1;
 export const EPOLLOUT = 0x4;

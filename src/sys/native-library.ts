@@ -38,6 +38,8 @@ const LIBC = {
   close: { arguments: [i32], return: i32 },
   read: { arguments: [i32, pointer, u32], return: i32 },
   write: { arguments: [i32, pointer, u32], return: i32 },
+  poll: { arguments: [pointer, u32, i32], return: i32 },
+  setpriority: { arguments: [i32, u32, i32], return: i32 },
   fcntl: { arguments: [i32, i32, i32], return: i32 },
   eventfd: { arguments: [u32, i32], return: i32 },
   epoll_create1: { arguments: [i32], return: i32 },

@@ -18,13 +18,16 @@ import {
   SHUT_RDWR,
   SHUT_WR,
   SIZEOF_TCP_INFO,
+  SIZEOF_TIMEVAL,
   SO_ERROR,
   SO_KEEPALIVE,
   SO_LINGER,
   SO_RCVBUF,
+  SO_RCVTIMEO,
   SO_REUSEADDR,
   SO_REUSEPORT,
   SO_SNDBUF,
+  SO_SNDTIMEO,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOCK_STREAM,
@@ -45,6 +48,7 @@ import {
   TCP_NODELAY,
   TCP_QUICKACK,
   TCP_USER_TIMEOUT,
+  TIMEVAL_USEC,
 } from "./abi.ts";
 import { type Address, readSockaddr, writeSockaddr } from "./address.ts";
 import { EINTR } from "./errno.ts";
@@ -243,6 +247,23 @@ export function setLinger(descriptor: number, resetOnClose: boolean): number {
   memory.bytes.writeInt32LE(0, 4);
   const at = memory.at(0, 8);
   return result(nativeLibrary().setsockopt(descriptor, SOL_SOCKET, SO_LINGER, at, 8));
+}
+
+/**
+ * SO_RCVTIMEO and SO_SNDTIMEO: how long a blocking read, accept, write or connect may take, in ms. It then answers
+ * −EAGAIN, or how much it had moved (socket(7)); a connect −EINPROGRESS.
+ */
+export function setTimeouts(descriptor: number, ms: number): number {
+  const memory = scratch();
+  memory.bytes.writeBigInt64LE(BigInt(Math.floor(ms / 1000)), 0);
+  memory.bytes.writeBigInt64LE(BigInt(Math.round((ms % 1000) * 1000)), TIMEVAL_USEC);
+  const at = memory.at(0, SIZEOF_TIMEVAL);
+  const library = nativeLibrary();
+  for (const name of [SO_RCVTIMEO, SO_SNDTIMEO]) {
+    const failed = result(library.setsockopt(descriptor, SOL_SOCKET, name, at, SIZEOF_TIMEVAL));
+    if (failed < 0) return failed;
+  }
+  return 0;
 }
 
 /** TCP_INFO, or −errno (−ENOTSUP's kin on a Unix socket). */

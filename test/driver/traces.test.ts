@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { DriverName } from "../../src/driver/driver.ts";
 import type { Host } from "./host.ts";
-import { nativeHost, portableHost } from "./real-hosts.ts";
+import { blockingHost, nativeHost, portableHost } from "./real-hosts.ts";
 import { SimulatedHost } from "./simulated-host.ts";
 import { SCENES, traceOf } from "./traces.ts";
 
@@ -34,7 +34,12 @@ const DIFFERENCES: readonly Difference[] = [
 ];
 
 const reference = new SimulatedHost("simulated", 1);
-const hosts: readonly Host[] = [portableHost(), nativeHost("epoll"), nativeHost("io_uring")];
+const hosts: readonly Host[] = [
+  portableHost(),
+  nativeHost("epoll"),
+  nativeHost("io_uring"),
+  blockingHost(),
+];
 
 for (const host of hosts) {
   const skip = host.refused === undefined ? false : `refused here: ${host.refused}`;

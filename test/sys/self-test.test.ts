@@ -30,6 +30,8 @@ const ARGUMENTS: Readonly<Record<string, readonly Type[]>> = {
   close: [i32],
   read: [i32, pointer, u32],
   write: [i32, pointer, u32],
+  poll: [pointer, u32, i32],
+  setpriority: [i32, u32, i32],
   fcntl: [i32, i32, i32],
   eventfd: [u32, i32],
   epoll_create1: [i32],

@@ -1,0 +1,277 @@
+// The blocking driver: a thread that sits in its system calls, as the models of a thread for each connection do it. It waits
+// in poll(2) for its one connection (and for whoever wakes it), takes what has come with read(2), and sends with a
+// write(2) that does not return before the kernel has all of it: a peer that does not read holds up the thread.
+//
+// Twists:
+// - A write, and likewise a connect, blocks in slices (SO_SNDTIMEO): between two of them deadlines run, bytes that came
+//   are read, and whoever wants the thread to stop is heard. Nobody has to touch a descriptor from another thread for
+//   that, which would be a race with its closing.
+// - poll tells again and again of what is not taken, so there is nothing to remember about readiness; and what it costs
+//   grows with the number of connections, so this is the wrong driver for many.
+
+import { POLLIN, POLLOUT, POLLRDHUP, SOCK_CLOEXEC } from "../sys/abi.ts";
+import type { Address } from "../sys/address.ts";
+import { acceptFrom, readInto, writeFrom } from "../sys/epoll-calls.ts";
+import { EAGAIN, ECANCELED, EINPROGRESS, EINTR, SystemError } from "../sys/errno.ts";
+import { NativeMemory } from "../sys/native-memory.ts";
+import { PollTable } from "../sys/poll-calls.ts";
+import {
+  closeDescriptor,
+  connectSocket,
+  drainEventfd,
+  pendingError,
+  setNonBlocking,
+  setTimeouts,
+} from "../sys/socket-calls.ts";
+import {
+  ACCEPTING,
+  CONNECTING,
+  DEFERRED_CLOSED,
+  DEFERRED_CONNECTED,
+  DEFERRED_DETACHED,
+  DEFERRED_SENT,
+  DETACHING,
+  DescriptorDriver,
+  FOREIGN,
+  LISTENING,
+  MECHANISM,
+  RECEIVING,
+  SENDING,
+} from "./descriptor-driver.ts";
+import type { DriverOptions, Handle } from "./driver.ts";
+import { slotOf } from "./handle.ts";
+
+/** In the list of those that poll is asked about. */
+const LISTED = MECHANISM;
+
+/** Most bytes of one read. */
+const READ_BYTES = 65_536;
+/** How long one write or connect may block, in ms: as late as that a thread hears that it is to stop. */
+const SLICE_MS = 100;
+/** Entries of the table that are no connections: the wake, and the watched descriptor. */
+const OTHERS = 2;
+
+export class BlockingDriver extends DescriptorDriver {
+  readonly name = "blocking";
+  readonly input: Buffer;
+  readonly #inputMemory = NativeMemory.allocate(READ_BYTES);
+  readonly #table: PollTable;
+  readonly #sliceMs: number;
+  /** Who has an entry in the table, in its order; behind them, who is to get one. */
+  #listed: Handle[] = [];
+  /** The other array, empty: the two take turns. */
+  #spare: Handle[] = [];
+  /** Handles with a send that has not left. */
+  #writing: Handle[] = [];
+  readonly #sendOffset: Uint32Array;
+  readonly #sendLeft: Uint32Array;
+  readonly #sendLength: Uint32Array;
+
+  /** `sliceMs`: see SLICE_MS. @throws SystemError when the host has no memory or descriptors for it */
+  constructor(options: DriverOptions, sliceMs = SLICE_MS) {
+    super(options, false);
+    this.#sliceMs = sliceMs;
+    this.#table = new PollTable(options.slots + OTHERS);
+    this.input = this.#inputMemory.bytes;
+    this.notes.noteMemory(this.#inputMemory.address, this.#inputMemory.length);
+    this.#sendOffset = new Uint32Array(options.slots);
+    this.#sendLeft = new Uint32Array(options.slots);
+    this.#sendLength = new Uint32Array(options.slots);
+  }
+
+  send(handle: Handle, offset: number, length: number): number {
+    const refused = this.refuseSend(handle);
+    if (refused < 0) return refused;
+    const slot = slotOf(handle);
+    this.flags[slot] = (this.flags[slot] as number) | SENDING;
+    this.#sendOffset[slot] = offset;
+    this.#sendLeft[slot] = length;
+    this.#sendLength[slot] = length;
+    this.#writing.push(handle);
+    return 0;
+  }
+
+  turn(timeoutMs: number): number {
+    this.watchedReady = false;
+    this.#writeAll();
+    const deferred = this.deliverDeferred();
+    // What was sent from inside those events leaves before the wait.
+    this.#writeAll();
+    const blocked = this.#writing.length > 0;
+    const wait = this.takeWake() || blocked || this.hasDeferred ? 0 : timeoutMs;
+    this.#fillTable();
+    this.counters.waits++;
+    const count = this.#table.wait(wait < 0 ? -1 : Math.ceil(wait));
+    if (count < 0 && count !== -EINTR) throw new SystemError("poll", count);
+    return deferred + (count > 0 ? this.#deliverReady() : 0);
+  }
+
+  override dispose(): void {
+    this.disposeShared();
+    this.#table.release();
+    this.#inputMemory.discard(0, this.#inputMemory.length);
+  }
+
+  protected override startConnecting(handle: Handle, address: Address): void {
+    const descriptor = this.descriptors[slotOf(handle)] as number;
+    setTimeouts(descriptor, this.#sliceMs);
+    const result = connectSocket(descriptor, address);
+    if (result === -EINPROGRESS) this.#list(handle);
+    else this.defer(DEFERRED_CONNECTED, handle, result);
+  }
+
+  protected override startReceiving(handle: Handle): void {
+    this.#start(handle, RECEIVING);
+  }
+
+  protected override stopReceiving(handle: Handle): void {
+    const slot = slotOf(handle);
+    this.flags[slot] = (this.flags[slot] as number) & ~RECEIVING;
+  }
+
+  protected override startAccepting(listener: Handle): void {
+    // Another thread may take what poll has told of.
+    setTimeouts(this.descriptors[slotOf(listener)] as number, this.#sliceMs);
+    this.#start(listener, ACCEPTING);
+  }
+
+  protected override stopAccepting(listener: Handle): void {
+    const slot = slotOf(listener);
+    this.flags[slot] = (this.flags[slot] as number) & ~ACCEPTING;
+  }
+
+  /** Between two slices nothing is in the kernel's hands: a send that waits is over, the descriptor can go at once. */
+  protected override finish(handle: Handle): void {
+    const slot = slotOf(handle);
+    const flags = this.flags[slot] as number;
+    if ((flags & SENDING) !== 0 && (this.#sendLeft[slot] as number) > 0) {
+      this.#writing.splice(this.#writing.indexOf(handle), 1);
+      this.#finishSend(handle, slot, -ECANCELED);
+    }
+    if ((flags & (DETACHING | FOREIGN)) === 0) closeDescriptor(this.forgetDescriptor(handle));
+    this.defer((flags & DETACHING) === 0 ? DEFERRED_CLOSED : DEFERRED_DETACHED, handle, 0);
+  }
+
+  protected override prepareDescriptor(descriptor: number): number {
+    const failed = setNonBlocking(descriptor, false);
+    return failed < 0 ? failed : setTimeouts(descriptor, this.#sliceMs);
+  }
+
+  #start(handle: Handle, what: number): void {
+    const slot = slotOf(handle);
+    this.flags[slot] = (this.flags[slot] as number) | what;
+    this.#list(handle);
+  }
+
+  #list(handle: Handle): void {
+    const slot = slotOf(handle);
+    const flags = this.flags[slot] as number;
+    if ((flags & LISTED) !== 0) return;
+    this.flags[slot] = flags | LISTED;
+    this.#listed.push(handle);
+  }
+
+  #fillTable(): void {
+    const table = this.#table;
+    table.length = 0;
+    table.add(this.wakeDescriptor, POLLIN);
+    table.add(this.watched, POLLIN);
+    const listed = this.#listed;
+    this.#listed = this.#spare;
+    for (const handle of listed) {
+      if (!this.isOpen(handle)) continue;
+      const slot = slotOf(handle);
+      const flags = this.flags[slot] as number;
+      const events = eventsOf(flags);
+      if (events === 0) this.flags[slot] = flags & ~LISTED;
+      else {
+        this.#listed.push(handle);
+        table.add(this.descriptors[slot] as number, events);
+      }
+    }
+    listed.length = 0;
+    this.#spare = listed;
+  }
+
+  /** Events may list more handles: those behind the first `count` have no entry yet. */
+  #deliverReady(): number {
+    const table = this.#table;
+    if (table.ready(0) !== 0) drainEventfd(this.wakeDescriptor);
+    this.watchedReady = table.ready(1) !== 0;
+    const count = table.length - OTHERS;
+    let delivered = 0;
+    for (let n = 0; n < count; n++) {
+      if (table.ready(OTHERS + n) === 0) continue;
+      this.#ready(this.#listed[n] as Handle);
+      delivered++;
+    }
+    return delivered;
+  }
+
+  #ready(handle: Handle): void {
+    if (!this.isOpen(handle)) return;
+    const slot = slotOf(handle);
+    const flags = this.flags[slot] as number;
+    // An event before this one may have paused it.
+    if (eventsOf(flags) === 0) return;
+    const descriptor = this.descriptors[slot] as number;
+    if ((flags & LISTENING) !== 0) return this.#accept(handle, descriptor);
+    if ((flags & CONNECTING) !== 0) {
+      const error = pendingError(descriptor);
+      return this.finishConnect(handle, error > 0 ? -error : error);
+    }
+    const count = readInto(descriptor, this.#inputMemory.at(0, READ_BYTES), READ_BYTES);
+    if (count > 0) return this.events.received(handle, count, 0);
+    if (count === -EAGAIN || count === -EINTR) return;
+    this.flags[slot] = flags & ~RECEIVING;
+    this.end(handle, count);
+  }
+
+  /** One for each time that poll tells of one: a second accept would wait for the next connection. */
+  #accept(listener: Handle, descriptor: number): void {
+    const accepted = acceptFrom(descriptor, SOCK_CLOEXEC);
+    if (accepted === -EAGAIN || accepted === -EINTR) return;
+    if (accepted >= 0) setTimeouts(accepted, this.#sliceMs);
+    this.acceptedDescriptor(listener, accepted);
+  }
+
+  #writeAll(): void {
+    const writing = this.#writing;
+    let kept = 0;
+    for (let n = 0; n < writing.length; n++) {
+      const handle = writing[n] as Handle;
+      if (!this.#write(handle)) writing[kept++] = handle;
+    }
+    writing.length = kept;
+  }
+
+  /** One blocking write. True when the send is over. */
+  #write(handle: Handle): boolean {
+    const slot = slotOf(handle);
+    const offset = this.#sendOffset[slot] as number;
+    const left = this.#sendLeft[slot] as number;
+    const address = this.outputMemory.at(offset, left);
+    const count = writeFrom(this.descriptors[slot] as number, address, left);
+    if (count === left) return this.#finishSend(handle, slot, this.#sendLength[slot] as number);
+    if (count < 0 && count !== -EAGAIN && count !== -EINTR) {
+      return this.#finishSend(handle, slot, count);
+    }
+    // The slice was over before the peer had taken it all.
+    const part = Math.max(count, 0);
+    this.#sendOffset[slot] = offset + part;
+    this.#sendLeft[slot] = left - part;
+    return false;
+  }
+
+  #finishSend(handle: Handle, slot: number, result: number): true {
+    this.#sendLeft[slot] = 0;
+    this.defer(DEFERRED_SENT, handle, result);
+    return true;
+  }
+}
+
+/** What poll is to be asked of a handle with these flags. */
+function eventsOf(flags: number): number {
+  if ((flags & CONNECTING) !== 0) return POLLOUT;
+  return (flags & (RECEIVING | ACCEPTING)) === 0 ? 0 : POLLIN | POLLRDHUP;
+}
