@@ -24,22 +24,24 @@ import {
   setTimeouts,
 } from "../sys/socket-calls.ts";
 import {
-  ACCEPTING,
-  CONNECTING,
   DEFERRED_CLOSED,
   DEFERRED_CONNECTED,
   DEFERRED_DETACHED,
   DEFERRED_SENT,
+} from "./deferred-events.ts";
+import { DescriptorDriver } from "./descriptor-driver.ts";
+import type { DriverOptions, Handle } from "./driver.ts";
+import { slotOf } from "./handle.ts";
+import {
+  ACCEPTING,
+  CONNECTING,
   DETACHING,
-  DescriptorDriver,
   FOREIGN,
   LISTENING,
   MECHANISM,
   RECEIVING,
   SENDING,
-} from "./descriptor-driver.ts";
-import type { DriverOptions, Handle } from "./driver.ts";
-import { slotOf } from "./handle.ts";
+} from "./slot-states.ts";
 
 /** In the list of those that poll is asked about. */
 const LISTED = MECHANISM;

@@ -26,6 +26,14 @@ import {
   type TcpInfo,
   tcpInfo,
 } from "../sys/socket-calls.ts";
+import {
+  DEFERRED_ACCEPTED,
+  DEFERRED_CLOSED,
+  DEFERRED_CONNECTED,
+  DEFERRED_LISTENING,
+  DEFERRED_SENT,
+  DeferredEvents,
+} from "./deferred-events.ts";
 import type {
   Driver,
   DriverCapabilities,
@@ -38,39 +46,23 @@ import type {
 } from "./driver.ts";
 import { SlotTable, slotOf } from "./handle.ts";
 import { openListener } from "./listening-socket.ts";
+import { ParkedDescriptors } from "./parked-descriptors.ts";
+import {
+  ACCEPTING,
+  CANCELLING,
+  CLOSING,
+  CONNECTED,
+  CONNECTING,
+  DETACHING,
+  ENDED,
+  FOREIGN,
+  LISTENING,
+  RECEIVING,
+  SENDING,
+  SHARED,
+  WANTED,
+} from "./slot-states.ts";
 import { notesLength, ThreadNotes } from "./thread-notes.ts";
-
-// States of a slot, as bits.
-export const LISTENING = 1 << 0;
-export const CONNECTED = 1 << 1;
-export const CONNECTING = 1 << 2;
-/** The reactor wants bytes, or connections. */
-export const WANTED = 1 << 3;
-/** A receive, an accept, a send, a cancel is under way. */
-export const RECEIVING = 1 << 4;
-export const ACCEPTING = 1 << 5;
-export const SENDING = 1 << 6;
-export const CANCELLING = 1 << 7;
-/** The end of the stream, or an error, has been delivered. */
-export const ENDED = 1 << 8;
-export const CLOSING = 1 << 9;
-/** Closing, but the descriptor lives on. */
-export const DETACHING = 1 << 10;
-/** The last rung of closing has been taken. */
-export const SETTLED = 1 << 11;
-/** Other reactors accept from this listener too. */
-export const SHARED = 1 << 12;
-/** The listener's descriptor belongs to someone else. */
-export const FOREIGN = 1 << 13;
-/** First bit that a subclass may use for itself. */
-export const MECHANISM = 1 << 14;
-
-export const DEFERRED_LISTENING = 1;
-export const DEFERRED_ACCEPTED = 2;
-export const DEFERRED_CONNECTED = 3;
-export const DEFERRED_SENT = 4;
-export const DEFERRED_CLOSED = 5;
-export const DEFERRED_DETACHED = 6;
 
 export abstract class DescriptorDriver implements Driver {
   abstract readonly name: DriverName;
@@ -96,12 +88,8 @@ export abstract class DescriptorDriver implements Driver {
   /** For whoever cleans up after this thread. */
   protected readonly notes: ThreadNotes;
   readonly #nonBlocking: boolean;
-  /** kind, handle, value of each event that waits for the next turn. */
-  #deferred: number[] = [];
-  /** The same, while it is delivered: the two take turns. */
-  #delivering: number[] = [];
-  /** Accepted descriptors for which there was no slot, with their listeners. */
-  readonly #parked: { readonly listener: Handle; readonly descriptor: number }[] = [];
+  readonly #deferred = new DeferredEvents();
+  readonly #parked = new ParkedDescriptors();
   #wakeAsked = false;
 
   constructor(options: DriverOptions, nonBlocking: boolean) {
@@ -136,20 +124,14 @@ export abstract class DescriptorDriver implements Driver {
 
   listen(target: ListenTarget): Handle | number {
     if ("descriptor" in target) {
-      const handle = this.take(
-        target.descriptor,
-        LISTENING | FOREIGN | (target.shared ? SHARED : 0),
-      );
-      if (handle >= 0)
-        this.defer(DEFERRED_LISTENING, handle, this.prepareDescriptor(target.descriptor));
+      const flags = LISTENING | FOREIGN | (target.shared ? SHARED : 0);
+      const handle = this.take(target.descriptor, flags);
+      if (handle < 0) return handle;
+      this.defer(DEFERRED_LISTENING, handle, this.prepareDescriptor(target.descriptor));
       return handle;
     }
-    const descriptor = openListener(
-      target.address,
-      target.backlog,
-      target.options,
-      this.#nonBlocking,
-    );
+    const { address, backlog, options } = target;
+    const descriptor = openListener(address, backlog, options, this.#nonBlocking);
     const handle = this.take(descriptor, LISTENING);
     if (handle >= 0) this.defer(DEFERRED_LISTENING, handle, Math.min(descriptor, 0));
     else if (descriptor >= 0) closeDescriptor(descriptor);
@@ -206,7 +188,7 @@ export abstract class DescriptorDriver implements Driver {
     const slot = slotOf(handle);
     if (reset) setLinger(this.descriptors[slot] as number, true);
     this.flags[slot] = (this.flags[slot] as number) | CLOSING;
-    if (this.#parked.length > 0) this.#dropParked(handle);
+    this.#parked.drop(handle);
     this.finish(handle);
     return 0;
   }
@@ -226,9 +208,8 @@ export abstract class DescriptorDriver implements Driver {
     if (!this.isOpen(handle)) return -EBADF;
     const descriptor = this.descriptors[slotOf(handle)] as number;
     const address = localAddress(descriptor);
-    return typeof address === "number"
-      ? address
-      : setSocketOptions(descriptor, address.family, options);
+    if (typeof address === "number") return address;
+    return setSocketOptions(descriptor, address.family, options);
   }
 
   localAddress(handle: Handle): Address | number {
@@ -308,13 +289,14 @@ export abstract class DescriptorDriver implements Driver {
     }
     const handle = result < 0 ? result : this.take(result, CONNECTED);
     if (handle < 0) {
-      if (result >= 0) this.#parked.push({ listener, descriptor: result });
+      if (result >= 0) this.#parked.add(listener, result);
       this.pause(listener);
     }
     this.events.accepted(listener, handle);
   }
 
   protected finishConnect(handle: Handle, result: number): void {
+    if (!this.isOpen(handle)) return;
     if (result < 0) {
       closeDescriptor(this.forgetDescriptor(handle));
       this.#free(handle);
@@ -345,20 +327,9 @@ export abstract class DescriptorDriver implements Driver {
 
   /** Delivers what verbs have caused; what that causes in turn is for the next turn. */
   protected deliverDeferred(): number {
-    const queue = this.#deferred;
-    const end = queue.length;
-    if (end === 0) return 0;
-    this.#deferred = this.#delivering;
-    this.#delivering = queue;
-    for (let at = 0; at < end; at += 3) {
-      const kind = queue[at] as number;
-      // A reactor that has more to do after a `sent` asks for a wake; everything else may have run a handler.
-      if (kind !== DEFERRED_SENT) this.#wakeAsked = true;
-      this.#deliver(kind, queue[at + 1] as number, queue[at + 2] as number);
-    }
-    queue.length = 0;
+    const count = this.#deferred.deliver(this.#deliver);
     if (this.#deferred.length > 0) this.#wakeAsked = true;
-    return end / 3;
+    return count;
   }
 
   /** Whether events wait for the next turn. */
@@ -382,24 +353,22 @@ export abstract class DescriptorDriver implements Driver {
       this.notes.forgetSlot(slot);
       if (((this.flags[slot] as number) & FOREIGN) === 0) closeDescriptor(descriptor);
     }
-    for (const { descriptor } of this.#parked.splice(0)) closeDescriptor(descriptor);
+    this.#parked.closeAll();
     this.notes.forgetOwn(this.wakeDescriptor);
     closeDescriptor(this.wakeDescriptor);
     this.outputMemory.discard(0, this.outputMemory.length);
   }
 
-  #deliver(kind: number, handle: Handle, value: number): void {
-    if (kind === DEFERRED_SENT) this.deliverSent(handle, value);
-    else if (kind === DEFERRED_ACCEPTED) this.acceptedDescriptor(handle, value);
+  readonly #deliver = (kind: number, handle: Handle, value: number): void => {
+    if (kind === DEFERRED_SENT) return this.deliverSent(handle, value);
+    // A reactor that has more to do after a `sent` asks for a wake; everything else may have run a handler.
+    this.#wakeAsked = true;
+    if (kind === DEFERRED_ACCEPTED) this.acceptedDescriptor(handle, value);
     else if (kind === DEFERRED_CLOSED) this.vacate(handle);
-    else if (kind === DEFERRED_CONNECTED) this.#deliverConnected(handle, value);
+    else if (kind === DEFERRED_CONNECTED) this.finishConnect(handle, value);
     else if (kind === DEFERRED_LISTENING) this.#deliverListening(handle, value);
     else this.#deliverDetached(handle);
-  }
-
-  #deliverConnected(handle: Handle, result: number): void {
-    if (this.isOpen(handle)) this.finishConnect(handle, result);
-  }
+  };
 
   #deliverListening(handle: Handle, result: number): void {
     if (!this.isOpen(handle)) return;
@@ -415,26 +384,9 @@ export abstract class DescriptorDriver implements Driver {
 
   /** Slots may be free again: what was accepted without one comes first. */
   #unpark(listener: Handle): void {
-    let room = this.slots.capacity - this.slots.used;
-    for (let at = 0; at < this.#parked.length && room > 0; ) {
-      const parked = this.#parked[at];
-      if (parked?.listener !== listener) {
-        at++;
-        continue;
-      }
-      this.#parked.splice(at, 1);
-      this.defer(DEFERRED_ACCEPTED, listener, parked.descriptor);
-      room--;
-    }
-  }
-
-  /** Nobody will ask for what this listener has accepted and could not hand out. */
-  #dropParked(listener: Handle): void {
-    for (let at = this.#parked.length - 1; at >= 0; at--) {
-      const parked = this.#parked[at];
-      if (parked?.listener !== listener) continue;
-      this.#parked.splice(at, 1);
-      closeDescriptor(parked.descriptor);
+    const room = this.slots.capacity - this.slots.used;
+    for (const descriptor of this.#parked.take(listener, room)) {
+      this.defer(DEFERRED_ACCEPTED, listener, descriptor);
     }
   }
 

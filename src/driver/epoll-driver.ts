@@ -36,15 +36,19 @@ import {
   setNonBlocking,
 } from "../sys/socket-calls.ts";
 import {
-  ACCEPTING,
-  CLOSING,
-  CONNECTING,
   DEFERRED_CLOSED,
   DEFERRED_CONNECTED,
   DEFERRED_DETACHED,
   DEFERRED_SENT,
+} from "./deferred-events.ts";
+import { DescriptorDriver } from "./descriptor-driver.ts";
+import type { DriverOptions, Handle } from "./driver.ts";
+import { slotOf } from "./handle.ts";
+import {
+  ACCEPTING,
+  CLOSING,
+  CONNECTING,
   DETACHING,
-  DescriptorDriver,
   ENDED,
   FOREIGN,
   LISTENING,
@@ -53,9 +57,7 @@ import {
   SENDING,
   SHARED,
   WANTED,
-} from "./descriptor-driver.ts";
-import type { DriverOptions, Handle } from "./driver.ts";
-import { slotOf } from "./handle.ts";
+} from "./slot-states.ts";
 import { SocketBatch } from "./socket-batch.ts";
 
 /** The descriptor is in the epoll set. */

@@ -37,24 +37,8 @@ import { ECANCELED, ENOBUFS, SystemError } from "../sys/errno.ts";
 import { NativeMemory, PAGE } from "../sys/native-memory.ts";
 import { closeDescriptor, drainEventfd, setNonBlocking } from "../sys/socket-calls.ts";
 import { BufferPool } from "./buffer-pool.ts";
-import {
-  ACCEPTING,
-  CANCELLING,
-  CLOSING,
-  CONNECTED,
-  DEFERRED_CLOSED,
-  DEFERRED_DETACHED,
-  DETACHING,
-  DescriptorDriver,
-  ENDED,
-  FOREIGN,
-  LISTENING,
-  RECEIVING,
-  SENDING,
-  SETTLED,
-  SHARED,
-  WANTED,
-} from "./descriptor-driver.ts";
+import { DEFERRED_CLOSED, DEFERRED_DETACHED } from "./deferred-events.ts";
+import { DescriptorDriver } from "./descriptor-driver.ts";
 import type { DriverOptions, Handle } from "./driver.ts";
 import {
   OPERATION_ACCEPT,
@@ -66,6 +50,21 @@ import {
   OPERATION_WATCH,
 } from "./event-cookie.ts";
 import { slotOf } from "./handle.ts";
+import {
+  ACCEPTING,
+  CANCELLING,
+  CLOSING,
+  CONNECTED,
+  DETACHING,
+  ENDED,
+  FOREIGN,
+  LISTENING,
+  RECEIVING,
+  SENDING,
+  SETTLED,
+  SHARED,
+  WANTED,
+} from "./slot-states.ts";
 import { highWord, UringRing } from "./uring-ring.ts";
 
 const SUBMISSIONS = 1024;
