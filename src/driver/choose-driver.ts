@@ -5,6 +5,7 @@
 
 import { errnoName, SystemError } from "../sys/errno.ts";
 import { nativeRefusal } from "../sys/native-library.ts";
+import { BlockingDriver } from "./blocking-driver.ts";
 import type { Driver, DriverEvents, DriverOptions } from "./driver.ts";
 import { EpollDriver } from "./epoll-driver.ts";
 import { PortableDriver } from "./portable-driver.ts";
@@ -13,6 +14,11 @@ import { UringDriver } from "./uring-driver.ts";
 /** The drivers a user can choose; best first. */
 export const CHOICES = ["io_uring", "epoll", "portable"] as const;
 export type DriverChoice = (typeof CHOICES)[number];
+
+/** The one of those models in which a thread blocks in its calls: they choose it, and nobody else does. */
+export const BLOCKING = "blocking";
+/** What a server can run on. */
+export type ServingDriver = DriverChoice | typeof BLOCKING;
 
 export interface Refusal {
   readonly driver: DriverChoice;
@@ -65,14 +71,15 @@ export function chooseDriver(wanted: DriverChoice | "auto"): ChosenDriver {
 }
 
 /** Whether several reactors can accept from one listening descriptor. */
-export function sharesDescriptors(choice: DriverChoice): boolean {
+export function sharesDescriptors(choice: ServingDriver): boolean {
   return choice !== "portable";
 }
 
 /** Makes a driver for this thread. @throws SystemError or NativeUnavailableError when the host refuses it */
-export function makeDriver(choice: DriverChoice, options: DriverOptions): Driver {
+export function makeDriver(choice: ServingDriver, options: DriverOptions): Driver {
   if (choice === "io_uring") return new UringDriver(options);
   if (choice === "epoll") return new EpollDriver(options);
+  if (choice === BLOCKING) return new BlockingDriver(options);
   return new PortableDriver(options);
 }
 

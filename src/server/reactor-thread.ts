@@ -1,6 +1,6 @@
 // One reactor with its driver and its loop, running in the calling thread: the piece that every model is made of.
 
-import { type DriverChoice, makeDriver } from "../driver/choose-driver.ts";
+import { makeDriver, type ServingDriver } from "../driver/choose-driver.ts";
 import type { Handle, ListenTarget } from "../driver/driver.ts";
 import type { Limits } from "../limits.ts";
 import { Reactor } from "../reactor/reactor.ts";
@@ -11,7 +11,7 @@ import { settleCompilationAtExit } from "./compilation.ts";
 import type { AnyHandlers } from "./handler-module.ts";
 
 export interface ReactorThreadOptions {
-  readonly driver: DriverChoice;
+  readonly driver: ServingDriver;
   readonly handlers: AnyHandlers;
   /** This reactor's share. */
   readonly limits: Limits;

@@ -6,7 +6,7 @@
 // Invariant: a seat is told `left` once for each worker that was on it, after that has ended and before the next one
 // starts: whatever the dead one noted in shared memory is cleaned up by nobody else.
 
-import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
+import { MessageChannel, type MessagePort, type ResourceLimits, Worker } from "node:worker_threads";
 import { deferred } from "../deferred.ts";
 import { type FromWorker, receivedError, type ToWorker } from "./worker-messages.ts";
 
@@ -20,6 +20,8 @@ const MINUTE_MS = 60_000;
 export interface ThreadKind {
   /** The worker's file: .ts while developing, .js as published. */
   readonly entry: URL;
+  /** Bounds of its heap; Node's own when left out. */
+  readonly resourceLimits?: ResourceLimits | undefined;
   /** What the thread is called, in errors and in `top -H`, which shows the first 15 letters. */
   name(seat: number): string;
   /** Given to the worker as its workerData, with `port` added. */
@@ -105,6 +107,7 @@ export class Supervisor<Ready> {
       name: kind.name(seat.index),
       workerData: { ...kind.startData(seat.index), port: port2 },
       transferList: [port2],
+      ...(kind.resourceLimits !== undefined && { resourceLimits: kind.resourceLimits }),
     });
     seat.worker = worker;
     seat.port = port1;

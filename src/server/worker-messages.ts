@@ -1,6 +1,6 @@
 // What a server and its worker threads say to each other, over a port of their own.
 
-import type { DriverChoice } from "../driver/choose-driver.ts";
+import type { ServingDriver } from "../driver/choose-driver.ts";
 import type { ListenTarget } from "../driver/driver.ts";
 import { type Limits, OptionError } from "../limits.ts";
 import type { OverflowPolicy } from "../reactor/writing.ts";
@@ -9,7 +9,7 @@ import { SystemError } from "../sys/errno.ts";
 /** Given to the worker of a reactor at its start. */
 export interface ReactorStart {
   readonly module: string;
-  readonly driver: DriverChoice;
+  readonly driver: ServingDriver;
   readonly target: ListenTarget;
   readonly limits: Limits;
   readonly overflow: OverflowPolicy;

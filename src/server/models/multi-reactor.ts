@@ -5,19 +5,10 @@
 // process.exit in it) costs its own connections and nothing else: what it left open is closed from here, by the table
 // that its driver kept in shared memory, and another thread takes its place.
 
-import { extname } from "node:path";
 import { deferred } from "../../deferred.ts";
 import { sharesDescriptors } from "../../driver/choose-driver.ts";
 import type { ListenTarget } from "../../driver/driver.ts";
-import { cleanUpAfterThread, notesLength } from "../../driver/thread-notes.ts";
-import { type Limits, shareOf } from "../../limits.ts";
-import {
-  CLOSED,
-  CONNECTIONS,
-  countersOf,
-  INPUT_BYTES,
-  OUTPUT_BYTES,
-} from "../../reactor/counters.ts";
+import { shareOf } from "../../limits.ts";
 import type { Address } from "../../sys/address.ts";
 import {
   claimAddress,
@@ -26,9 +17,8 @@ import {
   ownTarget,
   type SharedListener,
 } from "../listener.ts";
-import { slotsFor } from "../reactor-thread.ts";
-import { Supervisor, type ThreadKind } from "../supervisor.ts";
-import type { ReactorStart } from "../worker-messages.ts";
+import { ReactorKind } from "../reactor-kind.ts";
+import { Supervisor } from "../supervisor.ts";
 import type { ModelPlan, RunningModel } from "./model.ts";
 
 export async function startMultiReactor(plan: ModelPlan): Promise<RunningModel> {
@@ -37,14 +27,10 @@ export async function startMultiReactor(plan: ModelPlan): Promise<RunningModel> 
   return model;
 }
 
-class MultiReactor implements RunningModel, ThreadKind {
+class MultiReactor implements RunningModel {
   address: Address = { family: "unix", path: "" };
   readonly ended: Promise<void>;
-  readonly entry = workerEntry();
   readonly #plan: ModelPlan;
-  readonly #limits: Limits;
-  /** What the driver of each thread holds of the process. */
-  readonly #notes: readonly Int32Array<SharedArrayBuffer>[];
   readonly #threads: Supervisor<Address>;
   readonly #end = deferred<void>();
   #listener: SharedListener | undefined;
@@ -53,14 +39,15 @@ class MultiReactor implements RunningModel, ThreadKind {
   constructor(plan: ModelPlan) {
     const { threads, onError } = plan.options;
     this.#plan = plan;
-    this.#limits = shareOf(plan.options.limits, threads);
     this.ended = this.#end.promise;
-    const entries = notesLength(slotsFor(this.#limits.connections));
-    this.#notes = Array.from({ length: threads }, () =>
-      new Int32Array(new SharedArrayBuffer(entries * 4)).fill(-1),
-    );
     this.#threads = new Supervisor({
-      kind: this,
+      kind: new ReactorKind({
+        plan,
+        seats: threads,
+        driver: plan.driver.driver,
+        limits: shareOf(plan.options.limits, threads),
+        target: () => this.#target(),
+      }),
       seats: threads,
       onError,
       gaveUp: (error) => {
@@ -97,37 +84,6 @@ class MultiReactor implements RunningModel, ThreadKind {
     return clean;
   }
 
-  // What a thread is, for the supervisor.
-
-  name(seat: number): string {
-    return `sluice reactor ${seat}`;
-  }
-
-  startData(seat: number): ReactorStart {
-    const { handlers, counters, driver, options } = this.#plan;
-    if (!("module" in handlers)) throw new Error("multi-reactor needs a handler module");
-    return {
-      module: handlers.module.href,
-      driver: driver.driver,
-      target: this.#target(),
-      limits: this.#limits,
-      overflow: options.overflow,
-      counters: countersOf(counters, seat),
-      notes: this.#notesOf(seat),
-    };
-  }
-
-  left(seat: number): void {
-    cleanUpAfterThread(this.#notesOf(seat));
-    countAsClosed(countersOf(this.#plan.counters, seat));
-  }
-
-  #notesOf(seat: number): Int32Array {
-    const notes = this.#notes[seat];
-    if (notes === undefined) throw new RangeError(`there is no seat ${seat}`);
-    return notes;
-  }
-
   #target(): ListenTarget {
     const { options } = this.#plan;
     const shared = options.threads > 1;
@@ -137,17 +93,4 @@ class MultiReactor implements RunningModel, ThreadKind {
     const reusePort = options.reusePort || shared;
     return ownTarget(this.#wanted, { ...options, socket: { ...options.socket, reusePort } });
   }
-}
-
-/** What the thread had open and kept is gone with it; the next thread on its seat goes on counting from there. */
-function countAsClosed(counters: Float64Array): void {
-  counters[CLOSED] = (counters[CLOSED] as number) + (counters[CONNECTIONS] as number);
-  counters[CONNECTIONS] = 0;
-  counters[OUTPUT_BYTES] = 0;
-  counters[INPUT_BYTES] = 0;
-}
-
-/** The worker's file beside this one: .ts while developing, .js as published. */
-function workerEntry(): URL {
-  return new URL(`../worker-thread${extname(new URL(import.meta.url).pathname)}`, import.meta.url);
 }
