@@ -1,5 +1,6 @@
 // The public face of Sluice: everything a program imports from "sluice".
 
+export { type ConnectOptions, connect } from "./client/connect.ts";
 export { type Codec, DecodeError, type Decoder, type Input, type Output } from "./codec/codec.ts";
 export { type DelimiterOptions, delimiter } from "./codec/delimiter.ts";
 export { fixedSize } from "./codec/fixed-size.ts";

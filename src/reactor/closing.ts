@@ -33,20 +33,12 @@ export class Closing<Message, Sent, State> {
   readonly #limits: Limits;
   readonly #deadlines: Deadlines;
   readonly #counters: Float64Array;
-  readonly #report: (error: unknown) => void;
 
-  constructor(
-    driver: Driver,
-    limits: Limits,
-    deadlines: Deadlines,
-    counters: Float64Array,
-    report: (error: unknown) => void,
-  ) {
+  constructor(driver: Driver, limits: Limits, deadlines: Deadlines, counters: Float64Array) {
     this.#driver = driver;
     this.#limits = limits;
     this.#deadlines = deadlines;
     this.#counters = counters;
-    this.#report = report;
   }
 
   /** Half-close: nothing more is written, the peer may go on. */
@@ -95,7 +87,7 @@ export class Closing<Message, Sent, State> {
 
   handlerFailed(connection: ReactorConnection<Message, Sent, State>, thrown: unknown): void {
     this.#counters[HANDLER_ERRORS] = (this.#counters[HANDLER_ERRORS] as number) + 1;
-    this.#report(thrown);
+    connection.table.report(thrown);
     const error = thrown instanceof Error ? thrown : new Error(String(thrown));
     this.close(connection, "handler", error);
   }

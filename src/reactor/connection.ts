@@ -13,6 +13,7 @@ import type { CloseReason, Connection } from "../handlers.ts";
 import type { Address } from "../sys/address.ts";
 import { SystemError } from "../sys/errno.ts";
 import type { SocketOptions, TcpInfo } from "../sys/socket-calls.ts";
+import type { HandlerTable } from "./handler-table.ts";
 import { NO_BLOCK } from "./output-arena.ts";
 import type { Reactor } from "./reactor.ts";
 import type { UnreadInput } from "./unread-input.ts";
@@ -73,6 +74,7 @@ export class ReactorConnection<Message, Sent, State> implements Connection<Sent,
   /** The address it counts against, when it does. */
   countedAddress: string | undefined = undefined;
   readonly handle: Handle;
+  readonly table: HandlerTable<Message, Sent, State>;
   readonly decoder: Decoder<Message>;
   readonly #reactor: Reactor<Message, Sent, State>;
 
@@ -80,6 +82,7 @@ export class ReactorConnection<Message, Sent, State> implements Connection<Sent,
     reactor: Reactor<Message, Sent, State>,
     handle: Handle,
     id: number,
+    table: HandlerTable<Message, Sent, State>,
     decoder: Decoder<Message>,
     state: State,
     nowMs: number,
@@ -87,6 +90,7 @@ export class ReactorConnection<Message, Sent, State> implements Connection<Sent,
     this.#reactor = reactor;
     this.handle = handle;
     this.id = id;
+    this.table = table;
     this.decoder = decoder;
     this.state = state;
     this.activeMs = nowMs;

@@ -8,7 +8,6 @@
 import type { Input } from "../codec/codec.ts";
 import { DecodeError } from "../codec/codec.ts";
 import type { Driver } from "../driver/driver.ts";
-import type { Handlers } from "../handlers.ts";
 import type { Limits } from "../limits.ts";
 import type { Closing } from "./closing.ts";
 import {
@@ -33,30 +32,26 @@ const POISON = 0xdb;
 
 export class Incoming<Message, Sent, State> {
   readonly #driver: Driver;
-  readonly #handlers: Handlers<Message, Sent, State>;
   readonly #limits: Limits;
   readonly #counters: Float64Array;
   readonly #closing: Closing<Message, Sent, State>;
-  readonly #input: { bytes: Buffer; offset: number; end: number; readonly borrow: boolean };
+  readonly #input: { bytes: Buffer; offset: number; end: number; borrow: boolean };
   readonly #poison: boolean;
   #continuing: ReactorConnection<Message, Sent, State>[] = [];
 
   constructor(
     driver: Driver,
-    handlers: Handlers<Message, Sent, State>,
     limits: Limits,
     counters: Float64Array,
     closing: Closing<Message, Sent, State>,
     poison: boolean,
   ) {
     this.#driver = driver;
-    this.#handlers = handlers;
     this.#limits = limits;
     this.#counters = counters;
     this.#closing = closing;
     this.#poison = poison;
-    const borrow = handlers.borrow === true;
-    this.#input = { bytes: driver.input, offset: 0, end: 0, borrow };
+    this.#input = { bytes: driver.input, offset: 0, end: 0, borrow: false };
   }
 
   /** Bytes `[start, end)` of the driver's input are this connection's. */
@@ -66,6 +61,7 @@ export class Incoming<Message, Sent, State> {
       return this.#keep(connection, start, end);
     }
     const input = this.#input;
+    input.borrow = connection.table.borrow;
     input.offset = start;
     input.end = end;
     this.#handle(connection, input);
@@ -128,13 +124,13 @@ export class Incoming<Message, Sent, State> {
   }
 
   #handle(connection: ReactorConnection<Message, Sent, State>, input: Input): void {
-    const { decoder } = connection;
+    const { decoder, table } = connection;
     try {
       for (;;) {
         const message = decoder.next(input);
         if (message === undefined) break;
         this.#counters[MESSAGES] = (this.#counters[MESSAGES] as number) + 1;
-        const returned = this.#handlers.message(connection, message);
+        const returned = table.handlers.message(connection, message);
         if (returned !== undefined) this.run(connection, returned);
         if ((connection.flags & (STOPPED | CLOSING)) !== 0) break;
       }
@@ -145,7 +141,7 @@ export class Incoming<Message, Sent, State> {
   }
 
   #keep(connection: ReactorConnection<Message, Sent, State>, start: number, end: number): void {
-    connection.unread ??= new UnreadInput(this.#input.borrow);
+    connection.unread ??= new UnreadInput(connection.table.borrow);
     connection.unread.append(this.#driver.input, start, end);
     this.#countInput(connection, end - start);
     const full = connection.unread.length >= this.#limits.connectionInputBytes;
@@ -175,9 +171,10 @@ export class Incoming<Message, Sent, State> {
       const error = new DecodeError("EBADMSG", "the stream ended inside a message");
       return this.#closing.close(connection, "protocol", error);
     }
-    if (this.#handlers.ended === undefined) return this.#closing.peerEnded(connection);
+    const { handlers } = connection.table;
+    if (handlers.ended === undefined) return this.#closing.peerEnded(connection);
     try {
-      this.run(connection, this.#handlers.ended(connection));
+      this.run(connection, handlers.ended(connection));
     } catch (error) {
       this.#closing.handlerFailed(connection, error);
     }

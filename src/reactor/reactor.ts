@@ -7,16 +7,16 @@
 // A turn: the driver's events (in which handlers run); then, by the thread's loop, promises; then `afterTurn`: who can
 // go on with unread input does, deadlines fire, everything written is flushed.
 
-import type { Codec } from "../codec/codec.ts";
-import { raw } from "../codec/raw.ts";
 import { deferred } from "../deferred.ts";
 import type { Driver, DriverEvents, Handle, ListenTarget } from "../driver/driver.ts";
 import { slotOf } from "../driver/handle.ts";
 import type { CloseReason, Handlers } from "../handlers.ts";
 import type { Limits } from "../limits.ts";
-import { SystemError } from "../sys/errno.ts";
+import { formatAddress } from "../sys/address.ts";
+import { ECANCELED, EMFILE, SystemError } from "../sys/errno.ts";
 import { Acceptor } from "./acceptor.ts";
 import { Closing } from "./closing.ts";
+import { Connecting, type ConnectTarget } from "./connecting.ts";
 import { BUSY, CLOSING, DRAINING, HAS_SPOKEN, HELD, ReactorConnection } from "./connection.ts";
 import {
   ACCEPTED,
@@ -30,6 +30,7 @@ import {
   TURNS,
 } from "./counters.ts";
 import { Deadlines } from "./deadlines.ts";
+import { type HandlerTable, handlerTable } from "./handler-table.ts";
 import { Incoming } from "./incoming.ts";
 import { SendQueue } from "./send-queue.ts";
 import { Silence } from "./silence.ts";
@@ -47,6 +48,8 @@ export interface ReactorOptions<Message, Sent, State> {
   readonly report: (error: unknown) => void;
   /** Overwrite borrowed bytes after the handler's call. */
   readonly poison: boolean;
+  /** Told, in the middle of a turn, when the last connection has gone and nothing is being connected. */
+  readonly emptied?: () => void;
   /** Makes the driver; the reactor is its sink. */
   readonly makeDriver: (events: DriverEvents) => Driver;
 }
@@ -62,11 +65,11 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
   readonly closing: Closing<Message, Sent, State>;
   readonly incoming: Incoming<Message, Sent, State>;
   readonly writing: Writing<Message, Sent, State>;
-  readonly #handlers: Handlers<Message, Sent, State>;
-  readonly #codec: Codec<Message, Sent>;
+  /** What accepted connections are served with. */
+  readonly #table: HandlerTable<Message, Sent, State>;
   readonly #counters: Float64Array;
-  readonly #report: (error: unknown) => void;
   readonly #acceptor: Acceptor;
+  readonly #connecting: Connecting<Message, Sent, State>;
   readonly #deadlines: Deadlines;
   readonly #sends: SendQueue;
   readonly #silence: Silence<Message, Sent, State>;
@@ -82,30 +85,22 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
   #emptied: (() => void) | undefined;
 
   constructor(options: ReactorOptions<Message, Sent, State>) {
-    this.#handlers = options.handlers;
-    // Without a codec a message is a Buffer: that is what the types' defaults say.
-    this.#codec = options.handlers.codec ?? (raw() as unknown as Codec<Message, Sent>);
+    this.#table = handlerTable(options.handlers, options.report);
     this.limits = options.limits;
     this.#counters = options.counters;
-    this.#report = options.report;
     this.#connections = new Array(options.slots);
     this.driver = options.makeDriver(this);
     this.#deadlines = new Deadlines(options.slots, TICK_MS, this.driver.now());
     this.#sends = new SendQueue(this.driver);
     const { driver, limits } = this;
-    const { counters, report } = options;
-    this.closing = new Closing(driver, limits, this.#deadlines, counters, report);
-    this.writing = new Writing(this.#codec, limits, options.overflow, this.#sends, this.closing);
+    const { counters } = options;
+    this.closing = new Closing(driver, limits, this.#deadlines, counters);
+    this.writing = new Writing(limits, options.overflow, this.#sends, this.closing);
     this.#silence = new Silence(limits, this.#deadlines, this.#sends, this.closing);
-    this.incoming = new Incoming(
-      driver,
-      options.handlers,
-      limits,
-      counters,
-      this.closing,
-      options.poison,
-    );
+    this.incoming = new Incoming(driver, limits, counters, this.closing, options.poison);
     this.#acceptor = new Acceptor(driver, limits, counters);
+    this.#connecting = new Connecting(driver, this.#deadlines);
+    this.#emptied = options.emptied;
   }
 
   /** Connections of this reactor. */
@@ -125,11 +120,33 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
   }
 
   /**
+   * Resolves with an outgoing connection, after its `opened` has been called; nothing is read before that. `handlers` are its
+   * own; without them it gets those of accepted connections. It may be silent for `limits.idleMs`: it is this side that
+   * speaks first.
+   * @throws SystemError with the errno's name as code: ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, ENOENT (a Unix path), EMFILE
+   *   (also when `limits.connections` is reached), ECANCELED (given up by its signal, or the reactor is closing)
+   */
+  async connect(
+    target: ConnectTarget,
+    handlers?: Handlers<Message, Sent, State>,
+    report?: (error: unknown) => void,
+  ): Promise<ReactorConnection<Message, Sent, State>> {
+    const refused = this.#draining ? ECANCELED : EMFILE;
+    if (this.#draining || this.#count + this.#connecting.count >= this.limits.connections) {
+      throw new SystemError("connect to", refused, formatAddress(target.address));
+    }
+    const table =
+      handlers === undefined ? this.#table : handlerTable(handlers, report ?? this.#table.report);
+    return this.#connecting.start(target, table);
+  }
+
+  /**
    * No more connections, and each one closes as soon as what it has received is handled and answered. Resolves when
    * none is left; `closeAll` hastens that.
    */
   drain(): Promise<void> {
     this.#acceptor.close();
+    this.#connecting.close();
     this.#draining = true;
     for (const handle of this.#waiting.splice(0)) this.driver.close(handle, true);
     const { promise, resolve } = deferred<void>();
@@ -137,7 +154,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     for (const connection of this.#connections) {
       if (connection !== undefined) this.#drainOne(connection);
     }
-    if (this.#count === 0) resolve();
+    this.#tellIfEmpty();
     this.driver.wake();
     return promise;
   }
@@ -170,7 +187,8 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     if (now >= this.#deadlines.nextMs) {
       this.#deadlines.expire(now, (slot) => {
         const connection = this.#connections[slot];
-        if (connection !== undefined) this.#silence.expired(connection, now);
+        if (connection === undefined) this.#connecting.expired(slot);
+        else this.#silence.expired(connection, now);
       });
       ran = true;
     }
@@ -211,8 +229,17 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     else this.#letIn(result);
   }
 
-  connected(): void {
-    throw new Error("a server's reactor does not connect");
+  connected(handle: Handle, result: number): void {
+    const attempt = this.#connecting.connected(handle, result);
+    if (attempt === undefined) return this.#tellIfEmpty();
+    const connection = this.#open(handle, attempt.table);
+    if (connection === undefined) {
+      this.driver.close(handle, true);
+      return attempt.reject(new Error("the codec or `state` of the connection failed"));
+    }
+    connection.flags |= HAS_SPOKEN;
+    attempt.resolve(connection);
+    this.#begin(connection);
   }
 
   received(handle: Handle, result: number, offset: number): void {
@@ -244,7 +271,10 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
   closed(handle: Handle): void {
     const slot = slotOf(handle);
     const connection = this.#connections[slot];
-    if (connection === undefined || connection.handle !== handle) return;
+    if (connection === undefined || connection.handle !== handle) {
+      this.#connecting.closed(handle);
+      return this.#tellIfEmpty();
+    }
     this.#connections[slot] = undefined;
     this.#count--;
     this.#counters[CONNECTIONS] = this.#count;
@@ -259,17 +289,21 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     while (this.#waiting.length > 0 && this.#count < this.limits.connections) {
       this.#letIn(this.#waiting.shift() as Handle);
     }
-    if (this.#count === 0) this.#emptied?.();
+    this.#tellIfEmpty();
   }
 
   detached(): void {
     throw new Error("nothing was detached");
   }
 
+  #tellIfEmpty(): void {
+    if (this.#count + this.#connecting.count === 0) this.#emptied?.();
+  }
+
   #letIn(handle: Handle): void {
     const address = this.#acceptor.admit(handle, this.#count + 1);
     const refused = address === false || this.#draining;
-    const connection = refused ? undefined : this.#open(handle);
+    const connection = refused ? undefined : this.#open(handle, this.#table);
     if (connection === undefined) {
       // Also one too many from its address took the last place for a moment, and must give it back.
       this.#acceptor.dismissed(address || undefined, this.#count + this.#waiting.length);
@@ -277,20 +311,28 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
       return;
     }
     connection.countedAddress = address || undefined;
+    this.#begin(connection);
+  }
+
+  #begin(connection: ReactorConnection<Message, Sent, State>): void {
+    const { handlers } = connection.table;
     try {
-      if (this.#handlers.opened !== undefined) {
-        this.incoming.run(connection, this.#handlers.opened(connection));
+      if (handlers.opened !== undefined) {
+        this.incoming.run(connection, handlers.opened(connection));
       }
     } catch (error) {
       this.closing.handlerFailed(connection, error);
     }
-    this.driver.resume(handle);
+    this.driver.resume(connection.handle);
   }
 
   /** Undefined when its state or decoder cannot be made. */
-  #open(handle: Handle): ReactorConnection<Message, Sent, State> | undefined {
+  #open(
+    handle: Handle,
+    table: HandlerTable<Message, Sent, State>,
+  ): ReactorConnection<Message, Sent, State> | undefined {
     const now = this.nowMs();
-    const connection = this.#make(handle, now);
+    const connection = this.#make(handle, table, now);
     if (connection === undefined) return undefined;
     const slot = slotOf(handle);
     this.#connections[slot] = connection;
@@ -301,15 +343,19 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     return connection;
   }
 
-  #make(handle: Handle, now: number): ReactorConnection<Message, Sent, State> | undefined {
+  #make(
+    handle: Handle,
+    table: HandlerTable<Message, Sent, State>,
+    now: number,
+  ): ReactorConnection<Message, Sent, State> | undefined {
     try {
       // `state` without a maker is undefined, which is what State is then.
-      const state = this.#handlers.state?.() as State;
-      const decoder = this.#codec.decoder();
-      return new ReactorConnection(this, handle, this.#nextId++, decoder, state, now);
+      const state = table.handlers.state?.() as State;
+      const decoder = table.codec.decoder();
+      return new ReactorConnection(this, handle, this.#nextId++, table, decoder, state, now);
     } catch (error) {
       this.#counters[HANDLER_ERRORS] = (this.#counters[HANDLER_ERRORS] as number) + 1;
-      this.#report(error);
+      table.report(error);
       return undefined;
     }
   }
@@ -357,7 +403,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
   #drainOne(connection: ReactorConnection<Message, Sent, State>): void {
     connection.flags |= DRAINING;
     try {
-      this.#handlers.draining?.(connection);
+      connection.table.handlers.draining?.(connection);
     } catch (error) {
       this.closing.handlerFailed(connection, error);
     }
@@ -369,9 +415,9 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
 
   #tellClosed(connection: ReactorConnection<Message, Sent, State>, reason: CloseReason): void {
     try {
-      this.#handlers.closed?.(connection, reason, connection.error);
+      connection.table.handlers.closed?.(connection, reason, connection.error);
     } catch (error) {
-      this.#report(error);
+      connection.table.report(error);
     }
   }
 }

@@ -1,7 +1,6 @@
 // What a handler writes, on its way into the send queue: the hard bound, what happens at it, and the high-water mark.
 
 import { Buffer } from "node:buffer";
-import type { Codec } from "../codec/codec.ts";
 import type { Limits } from "../limits.ts";
 import type { Closing } from "./closing.ts";
 import { GONE, HELD, OUTPUT_ENDING, type ReactorConnection } from "./connection.ts";
@@ -12,7 +11,6 @@ import type { SendQueue } from "./send-queue.ts";
 export type OverflowPolicy = "close" | "discard";
 
 export class Writing<Message, Sent, State> {
-  readonly #codec: Codec<Message, Sent>;
   readonly #limits: Limits;
   readonly #overflow: OverflowPolicy;
   readonly #sends: SendQueue;
@@ -20,13 +18,11 @@ export class Writing<Message, Sent, State> {
   readonly #output: ConnectionOutput;
 
   constructor(
-    codec: Codec<Message, Sent>,
     limits: Limits,
     overflow: OverflowPolicy,
     sends: SendQueue,
     closing: Closing<Message, Sent, State>,
   ) {
-    this.#codec = codec;
     this.#limits = limits;
     this.#overflow = overflow;
     this.#sends = sends;
@@ -53,7 +49,7 @@ export class Writing<Message, Sent, State> {
       return this.#overflowed(connection);
     }
     this.#output.begin(connection);
-    this.#codec.encode(message, this.#output);
+    connection.table.codec.encode(message, this.#output);
     return this.#output.full ? this.#outOfMemory(connection) : this.#belowHighWater(connection);
   }
 

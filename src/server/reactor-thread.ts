@@ -1,14 +1,14 @@
 // One reactor with its driver and its loop, running in the calling thread: the piece that every model is made of.
 
+import type { AnyHandlers } from "../checks.ts";
 import { makeDriver, type ServingDriver } from "../driver/choose-driver.ts";
 import type { Handle, ListenTarget } from "../driver/driver.ts";
 import type { Limits } from "../limits.ts";
+import { settleCompilationAtExit } from "../reactor/compilation.ts";
 import { Reactor } from "../reactor/reactor.ts";
 import { startLoop, type ThreadLoop } from "../reactor/thread-loop.ts";
 import type { OverflowPolicy } from "../reactor/writing.ts";
 import type { Address } from "../sys/address.ts";
-import { settleCompilationAtExit } from "./compilation.ts";
-import type { AnyHandlers } from "./handler-module.ts";
 
 export interface ReactorThreadOptions {
   readonly driver: ServingDriver;

@@ -1,22 +1,18 @@
 // serve(): the public entry. Checks what it was told, chooses the driver, starts the model, and hands out the server.
 
+import { type AnyHandlers, checkHandlers, separate } from "../checks.ts";
+import { socketOptionsOf } from "../connection-options.ts";
 import { chooseDriver, type DriverChoice, sharesDescriptors } from "../driver/choose-driver.ts";
 import type { Handlers } from "../handlers.ts";
 import { OptionError } from "../limits.ts";
 import { makeCounters } from "../reactor/counters.ts";
 import type { Address } from "../sys/address.ts";
 import { descriptorLimit } from "../sys/socket-calls.ts";
-import { type AnyHandlers, checkHandlers, moduleUrl } from "./handler-module.ts";
+import { moduleUrl } from "./handler-module.ts";
 import { startEventLoop } from "./models/event-loop.ts";
 import type { RunningModel, StartModel } from "./models/model.ts";
 import { startMultiReactor } from "./models/multi-reactor.ts";
-import {
-  type CheckedOptions,
-  checkOptions,
-  type ModelName,
-  type ServeOptions,
-  socketOptionsOf,
-} from "./options.ts";
+import { type CheckedOptions, checkOptions, type ModelName, type ServeOptions } from "./options.ts";
 import { readStatistics, type Statistics } from "./statistics.ts";
 
 export interface CloseOptions {
@@ -90,7 +86,7 @@ export async function serve(
     const options = checkOptions(onlyOptions(given ?? {}), true);
     return start(options, { module: moduleUrl(source) });
   }
-  const { handlers, options } = separate(source);
+  const { handlers, options } = separate<ServeOptions>(source, OPTION_NAMES);
   return start(checkOptions(options, false), { table: checkHandlers(handlers, "serve") });
 }
 
@@ -162,17 +158,6 @@ function withinDescriptors(options: CheckedOptions, native: boolean): CheckedOpt
     );
   }
   return { ...options.limits, connections: most };
-}
-
-function separate(source: AnyHandlers & ServeOptions): {
-  readonly handlers: object;
-  readonly options: ServeOptions;
-} {
-  const entries = Object.entries(source);
-  return {
-    handlers: Object.fromEntries(entries.filter(([name]) => !OPTION_NAMES.has(name))),
-    options: Object.fromEntries(entries.filter(([name]) => OPTION_NAMES.has(name))),
-  };
 }
 
 function onlyOptions(options: ServeOptions): ServeOptions {

@@ -4,8 +4,8 @@
 
 import { workerData } from "node:worker_threads";
 import { sharesDescriptors } from "../driver/choose-driver.ts";
+import { settleCompilation } from "../reactor/compilation.ts";
 import type { Address } from "../sys/address.ts";
-import { settleCompilation } from "./compilation.ts";
 import { loadHandlers } from "./handler-module.ts";
 import { ReactorThread } from "./reactor-thread.ts";
 import {

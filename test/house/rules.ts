@@ -22,6 +22,8 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "deferred.ts": [],
   "limits.ts": [],
   "topics.ts": [],
+  "checks.ts": ["handlers.ts", "limits.ts"],
+  "connection-options.ts": ["checks.ts", "sys", "limits.ts"],
   sys: [],
   // Bytes to messages: knows neither the kernel nor a connection.
   codec: [],
@@ -30,6 +32,8 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "handlers.ts": ["codec", "sys"],
   reactor: ["driver", "sys", "codec", "handlers.ts", "topics.ts", "limits.ts", "deferred.ts"],
   server: [
+    "checks.ts",
+    "connection-options.ts",
     "reactor",
     "driver",
     "sys",
@@ -42,6 +46,8 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   // A protocol is frames and state machines: no I/O.
   protocol: ["codec", "topics.ts", "limits.ts", "deferred.ts"],
   client: [
+    "checks.ts",
+    "connection-options.ts",
     "protocol",
     "reactor",
     "driver",
@@ -52,8 +58,21 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "limits.ts",
     "deferred.ts",
   ],
-  net: ["server", "reactor", "driver", "sys", "codec", "handlers.ts", "limits.ts", "deferred.ts"],
+  net: [
+    "checks.ts",
+    "connection-options.ts",
+    "server",
+    "reactor",
+    "driver",
+    "sys",
+    "codec",
+    "handlers.ts",
+    "limits.ts",
+    "deferred.ts",
+  ],
   cli: [
+    "checks.ts",
+    "connection-options.ts",
     "lab",
     "net",
     "client",
@@ -67,6 +86,8 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "deferred.ts",
   ],
   lab: [
+    "checks.ts",
+    "connection-options.ts",
     "net",
     "client",
     "protocol",
@@ -102,6 +123,8 @@ export const MUTABLE_ALLOWED: Readonly<Record<string, string>> = {
     "the library is opened once a thread, and so is the reason why it cannot be",
   "src/sys/socket-calls.ts page":
     "one scratch page a thread, for the arguments of the call in progress",
+  "src/client/connect.ts reactors":
+    "outgoing connections that have nothing in common but their thread share its reactor",
   "src/reactor/thread-loop.ts waiting":
     "the loops that share a thread know of each other by nothing but the thread",
 };

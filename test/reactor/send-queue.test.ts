@@ -7,6 +7,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { raw } from "../../src/codec/raw.ts";
 import { GONE, ReactorConnection, SENDING } from "../../src/reactor/connection.ts";
+import { handlerTable } from "../../src/reactor/handler-table.ts";
 import { NO_BLOCK } from "../../src/reactor/output-arena.ts";
 import type { Reactor } from "../../src/reactor/reactor.ts";
 import { SendQueue } from "../../src/reactor/send-queue.ts";
@@ -14,9 +15,11 @@ import { RecordingDriver } from "./recording-driver.ts";
 
 /** The queue asks a connection for its fields only, never for its reactor. */
 const NO_REACTOR = {} as Reactor<unknown, unknown, unknown>;
+const NOTHING = () => undefined;
+const TABLE = handlerTable<unknown, unknown, unknown>({ message: NOTHING }, NOTHING);
 
 function connectionOf(handle: number): ReactorConnection<unknown, unknown, unknown> {
-  return new ReactorConnection(NO_REACTOR, handle, handle, raw().decoder(), undefined, 0);
+  return new ReactorConnection(NO_REACTOR, handle, handle, TABLE, raw().decoder(), undefined, 0);
 }
 
 function subject(outputBytes?: number, waits?: boolean) {

@@ -1,8 +1,8 @@
 // A concurrency model: how many threads there are and who owns a socket. One small file each under this interface.
 
+import type { AnyHandlers } from "../../checks.ts";
 import type { ChosenDriver } from "../../driver/choose-driver.ts";
 import type { Address } from "../../sys/address.ts";
-import type { AnyHandlers } from "../handler-module.ts";
 import type { CheckedOptions } from "../options.ts";
 
 export interface ModelPlan {

@@ -1,0 +1,86 @@
+// Checking what a caller passed: every mistake is refused with a sentence that says what would be right, nothing is
+// quietly repaired.
+
+import type { Handlers } from "./handlers.ts";
+import { OptionError } from "./limits.ts";
+
+/** Handlers of whatever types their author chose. */
+export type AnyHandlers = Handlers<unknown, unknown, unknown>;
+
+const FUNCTIONS = ["state", "opened", "message", "ended", "draining", "closed"];
+const OTHERS = ["codec", "borrow"];
+
+/** @throws OptionError */
+export function integer(name: string, value: number, minimum: number, maximum: number): number {
+  if (Number.isInteger(value) && value >= minimum && value <= maximum) return value;
+  throw new OptionError(
+    `${name} must be an integer from ${minimum} to ${maximum}, not ${String(value)}`,
+  );
+}
+
+/** @throws OptionError */
+export function text(name: string, value: string): string {
+  if (typeof value === "string" && value !== "") return value;
+  throw new OptionError(`${name} must be a string that is not empty`);
+}
+
+/** @throws OptionError */
+export function oneOf<Choice extends string>(
+  name: string,
+  value: Choice,
+  choices: readonly Choice[],
+): Choice {
+  if (choices.includes(value)) return value;
+  throw new OptionError(`${name} must be one of ${choices.join(", ")}, not ${String(value)}`);
+}
+
+/** @throws OptionError that names the member which is wrong */
+export function checkHandlers(table: unknown, where: string): AnyHandlers {
+  if (typeof table !== "object" || table === null) {
+    throw new OptionError(`${where} must have a table of handlers as its default export`);
+  }
+  for (const [name, value] of Object.entries(table)) {
+    if (FUNCTIONS.includes(name) && value !== undefined && typeof value !== "function") {
+      throw new OptionError(`${where}: ${name} must be a function`);
+    }
+    if (![...FUNCTIONS, ...OTHERS].includes(name)) {
+      const known = [...FUNCTIONS, ...OTHERS].join(", ");
+      throw new OptionError(`${where}: there is no handler ${name}; there are ${known}`);
+    }
+  }
+  if (!("message" in table)) throw new OptionError(`${where} must have a message handler`);
+  return table as AnyHandlers;
+}
+
+/**
+ * Options and handlers stand beside each other in one table: the two parts.
+ * @param names those of the options
+ */
+export function separate<Options extends object>(
+  source: object,
+  names: ReadonlySet<string>,
+): { readonly handlers: object; readonly options: Options } {
+  const entries = Object.entries(source);
+  return {
+    handlers: Object.fromEntries(entries.filter(([name]) => !names.has(name))),
+    options: Object.fromEntries(entries.filter(([name]) => names.has(name))) as Options,
+  };
+}
+
+/** Who is told of errors that have no caller. It is called in the middle of a turn: what it throws must not end that. */
+export function reporter(
+  onError: ((error: unknown) => void) | undefined,
+): (error: unknown) => void {
+  if (onError === undefined) return printError;
+  return (error) => {
+    try {
+      onError(error);
+    } catch (thrown) {
+      printError(thrown);
+    }
+  };
+}
+
+function printError(error: unknown): void {
+  console.error("sluice:", error);
+}
