@@ -56,9 +56,9 @@ export class Connecting<Message, Sent, State> {
     table: HandlerTable<Message, Sent, State>,
   ): Promise<ReactorConnection<Message, Sent, State>> {
     const { address, options, withinMs, signal } = target;
-    if (signal?.aborted === true) throw failure(target, -ECANCELED);
+    if (signal?.aborted === true) throw connectFailure(target, -ECANCELED);
     const handle = this.#driver.connect(address, options);
-    if (handle < 0) throw failure(target, handle);
+    if (handle < 0) throw connectFailure(target, handle);
     const slot = slotOf(handle);
     const ends = deferred<ReactorConnection<Message, Sent, State>>();
     const giveUp = () => this.#abandon(slot, -ECANCELED);
@@ -73,7 +73,7 @@ export class Connecting<Message, Sent, State> {
   connected(handle: Handle, result: number): Attempt<Message, Sent, State> | undefined {
     const attempt = this.#take(slotOf(handle));
     if (result === 0 || attempt === undefined) return attempt;
-    attempt.reject(failure(attempt.target, result));
+    attempt.reject(connectFailure(attempt.target, result));
     return undefined;
   }
 
@@ -98,7 +98,7 @@ export class Connecting<Message, Sent, State> {
     this.#abandoned.add(attempt.handle);
     this.#driver.close(attempt.handle, false);
     this.#driver.wake();
-    attempt.reject(failure(attempt.target, errno));
+    attempt.reject(connectFailure(attempt.target, errno));
   }
 
   #take(slot: number): Attempt<Message, Sent, State> | undefined {
@@ -111,6 +111,6 @@ export class Connecting<Message, Sent, State> {
   }
 }
 
-function failure(target: ConnectTarget, errno: number): SystemError {
+export function connectFailure(target: ConnectTarget, errno: number): SystemError {
   return new SystemError("connect to", errno, formatAddress(target.address));
 }

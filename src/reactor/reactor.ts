@@ -12,11 +12,10 @@ import type { Driver, DriverEvents, Handle, ListenTarget } from "../driver/drive
 import { slotOf } from "../driver/handle.ts";
 import type { CloseReason, Handlers } from "../handlers.ts";
 import type { Limits } from "../limits.ts";
-import { formatAddress } from "../sys/address.ts";
 import { ECANCELED, EMFILE, SystemError } from "../sys/errno.ts";
 import { Acceptor } from "./acceptor.ts";
 import { Closing } from "./closing.ts";
-import { Connecting, type ConnectTarget } from "./connecting.ts";
+import { Connecting, type ConnectTarget, connectFailure } from "./connecting.ts";
 import { BUSY, CLOSING, DRAINING, HAS_SPOKEN, HELD, ReactorConnection } from "./connection.ts";
 import {
   ACCEPTED,
@@ -131,10 +130,8 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     handlers?: Handlers<Message, Sent, State>,
     report?: (error: unknown) => void,
   ): Promise<ReactorConnection<Message, Sent, State>> {
-    const refused = this.#draining ? ECANCELED : EMFILE;
-    if (this.#draining || this.#count + this.#connecting.count >= this.limits.connections) {
-      throw new SystemError("connect to", refused, formatAddress(target.address));
-    }
+    const full = this.#count + this.#connecting.count >= this.limits.connections;
+    if (this.#draining || full) throw connectFailure(target, this.#draining ? ECANCELED : EMFILE);
     const table =
       handlers === undefined ? this.#table : handlerTable(handlers, report ?? this.#table.report);
     return this.#connecting.start(target, table);
