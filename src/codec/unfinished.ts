@@ -40,6 +40,11 @@ export class Unfinished {
     return length === bytes.length ? bytes : bytes.subarray(0, length);
   }
 
+  /** A byte that is kept: `index` is below `length`. */
+  at(index: number): number {
+    return this.#bytes[index] as number;
+  }
+
   /** The last byte kept; there must be one. */
   last(): number {
     return this.#bytes[this.#length - 1];
