@@ -10,13 +10,12 @@
 
 import { performance } from "node:perf_hooks";
 import type { Address } from "../sys/address.ts";
-import { EALREADY, EBADF, EINVAL, EMFILE, ENOTCONN, SystemError } from "../sys/errno.ts";
+import { EALREADY, EBADF, EINVAL, EMFILE, ENOTCONN } from "../sys/errno.ts";
 import { NativeMemory } from "../sys/native-memory.ts";
 import {
   assertAddress,
   closeDescriptor,
   localAddress,
-  openEventfd,
   openSocket,
   remoteAddress,
   type SocketOptions,
@@ -63,6 +62,7 @@ import {
   WANTED,
 } from "./slot-states.ts";
 import { notesLength, ThreadNotes } from "./thread-notes.ts";
+import { WakeEvent } from "./wake-event.ts";
 
 export abstract class DescriptorDriver implements Driver {
   abstract readonly name: DriverName;
@@ -88,6 +88,7 @@ export abstract class DescriptorDriver implements Driver {
   /** For whoever cleans up after this thread. */
   protected readonly notes: ThreadNotes;
   readonly #nonBlocking: boolean;
+  readonly #wakeEvent: WakeEvent;
   readonly #deferred = new DeferredEvents();
   readonly #parked = new ParkedDescriptors();
   #wakeAsked = false;
@@ -102,9 +103,8 @@ export abstract class DescriptorDriver implements Driver {
     this.#nonBlocking = nonBlocking;
     this.outputMemory = NativeMemory.allocate(options.outputBytes);
     this.output = this.outputMemory.bytes;
-    this.wakeDescriptor = openEventfd();
-    if (this.wakeDescriptor < 0) throw new SystemError("eventfd", this.wakeDescriptor);
-    this.notes.noteOwn(this.wakeDescriptor);
+    this.#wakeEvent = new WakeEvent(options.wakeDescriptor, this.notes);
+    this.wakeDescriptor = this.#wakeEvent.descriptor;
     this.notes.noteMemory(this.outputMemory.address, this.outputMemory.length);
   }
 
@@ -354,8 +354,7 @@ export abstract class DescriptorDriver implements Driver {
       if (((this.flags[slot] as number) & FOREIGN) === 0) closeDescriptor(descriptor);
     }
     this.#parked.closeAll();
-    this.notes.forgetOwn(this.wakeDescriptor);
-    closeDescriptor(this.wakeDescriptor);
+    this.#wakeEvent.dispose();
     this.outputMemory.discard(0, this.outputMemory.length);
   }
 

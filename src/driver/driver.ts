@@ -101,7 +101,10 @@ export interface Driver {
   shutdown(handle: Handle): number;
   /** Ends it: pending operations are cancelled, then `closed`. With `reset` the peer reads ECONNRESET. */
   close(handle: Handle, reset: boolean): number;
-  /** Gives up the handle and keeps the descriptor open: `detached` follows once nothing is under way. */
+  /**
+   * Gives up the handle and keeps the descriptor open: `detached` follows once nothing is under way. What has been taken
+   * from the kernel by then is received before it.
+   */
   detach(handle: Handle): number;
   /** Sets options of one connection. */
   configure(handle: Handle, options: SocketOptions): number;
@@ -143,4 +146,9 @@ export interface DriverOptions {
    * (thread-notes.ts). Shared memory, at least notesLength(slots) long.
    */
   readonly notes?: Int32Array;
+  /**
+   * The eventfd to be woken by, instead of one of its own: it stays open when the driver is disposed of or its thread is
+   * gone. Who wakes a thread that may end at any moment needs one: a number that was closed could be a connection by now.
+   */
+  readonly wakeDescriptor?: number;
 }

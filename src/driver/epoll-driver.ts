@@ -51,6 +51,7 @@ import {
   DETACHING,
   ENDED,
   FOREIGN,
+  isReceived,
   LISTENING,
   MECHANISM,
   RECEIVING,
@@ -268,7 +269,7 @@ export class EpollDriver extends DescriptorDriver {
     const count = this.#reads.run();
     for (let index = 0; index < count; index++) {
       const handle = this.#readers[index] as number;
-      if (this.isOpen(handle))
+      if (this.slots.holds(handle) && isReceived(this.flags[slotOf(handle)] as number))
         this.#received(handle, this.#reads.result(index), index * READ_BYTES);
     }
   }

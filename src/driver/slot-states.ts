@@ -25,3 +25,8 @@ export const SHARED = 1 << 12;
 export const FOREIGN = 1 << 13;
 /** First bit that a subclass may use for itself. */
 export const MECHANISM = 1 << 14;
+
+/** Whether what was read for a slot in this state is delivered: also while it is being detached. */
+export function isReceived(flags: number): boolean {
+  return flags !== 0 && (flags & (CLOSING | DETACHING)) !== CLOSING;
+}

@@ -58,6 +58,7 @@ import {
   DETACHING,
   ENDED,
   FOREIGN,
+  isReceived,
   LISTENING,
   RECEIVING,
   SENDING,
@@ -316,17 +317,17 @@ export class UringDriver extends DescriptorDriver {
       this.#pending[slot] = (this.#pending[slot] as number) - 1;
       this.flags[slot] = (this.flags[slot] as number) & ~RECEIVING;
     }
-    const open = ((this.flags[slot] as number) & CLOSING) === 0;
+    const wanted = isReceived(this.flags[slot] as number);
     if (result > 0) {
       const id = completion >>> IORING_CQE_BUFFER_SHIFT;
-      if (open) this.events.received(handle, result, id * BUFFER_BYTES);
+      if (wanted) this.events.received(handle, result, id * BUFFER_BYTES);
       this.#pool.recycle(id);
     } else {
       if ((completion & IORING_CQE_F_BUFFER) !== 0) {
         this.#pool.recycle(completion >>> IORING_CQE_BUFFER_SHIFT);
       }
-      if (result === -ENOBUFS && open) return this.#starve(handle);
-      if (result !== -ECANCELED && open) this.end(handle, result);
+      if (result === -ENOBUFS && this.isOpen(handle)) return this.#starve(handle);
+      if (result !== -ECANCELED && result !== -ENOBUFS && wanted) this.end(handle, result);
     }
     if (!more) this.#afterOperation(handle);
   }

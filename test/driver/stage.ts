@@ -17,6 +17,8 @@ export const MEBIBYTE = 1024 * 1024;
 export interface StageOptions {
   readonly slots?: number;
   readonly outputBytes?: number;
+  /** An eventfd for the driver to be woken by. */
+  readonly wakeBy?: number;
 }
 
 export interface Pair {
@@ -52,6 +54,7 @@ export class Stage {
       slots: options.slots ?? 64,
       outputBytes: options.outputBytes ?? 4 * MEBIBYTE,
       ...(descriptors && { notes: descriptors }),
+      ...(options.wakeBy !== undefined && { wakeDescriptor: options.wakeBy }),
     });
     this.#drivers.push(driver);
     return driver;

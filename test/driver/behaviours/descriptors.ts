@@ -94,6 +94,51 @@ export function descriptorBehaviours(behave: Behave): void {
   );
 
   behave(
+    "delivers what it has already read of a connection that is being detached",
+    async (stage) => {
+      const first = await stage.pair();
+      const second = await stage.pair();
+      const rounds = 8;
+      const other = stage.another();
+      stage.driver.resume(first.handle);
+      let owner = second.handle;
+      let driver: WatchedDriver = stage.driver;
+      const got: Buffer[] = [];
+      // Both become readable in one turn: the first one's event detaches the second.
+      stage.log.react = ({ kind, handle }) => {
+        if (kind === "received" && handle === first.handle && driver === stage.driver) {
+          driver.detach(owner);
+        }
+      };
+      for (let n = 0; n < rounds; n++) {
+        driver.resume(owner);
+        await stage.linger();
+        const life = driver.log.life(owner);
+        first.peer.write(HELLO);
+        second.peer.write(pattern(3000, n + 1));
+        if (driver !== stage.driver) {
+          await stage.until(() => life.receivedLength > 0, "some bytes");
+          driver.detach(owner);
+        }
+        await stage.until(() => !driver.log.lives.has(owner), "detached");
+        got.push(...life.chunks);
+        const descriptor = driver.log.last("detached", owner)?.result ?? -1;
+        driver = driver === other ? stage.driver : other;
+        owner = stage.mustTake(driver.adopt(descriptor));
+      }
+      driver.resume(owner);
+      const expected = Buffer.concat(
+        Array.from({ length: rounds }, (_, n) => pattern(3000, n + 1)),
+      );
+      const sum = got.reduce((length, chunk) => length + chunk.length, 0);
+      if (sum < expected.length)
+        got.push(await stage.receives(owner, expected.length - sum, driver));
+      assertSameBytes(Buffer.concat(got), expected);
+    },
+    descriptors,
+  );
+
+  behave(
     "refuses to detach while a send is under way",
     async (stage) => {
       const { handle, peer } = await stage.pair({ family: "unix", path: stage.host.unixPath() });

@@ -94,6 +94,23 @@ export function waitingBehaviours(behave: Behave): void {
   );
 
   behave(
+    "is woken through a descriptor that it was given, and leaves it open",
+    async (stage) => {
+      const wakeBy = stage.mustTake(sockets.openEventfd());
+      const driver = stage.another({ wakeBy });
+      assert.equal(driver.wakeDescriptor, wakeBy);
+      settle(driver);
+      assertOk(sockets.signalEventfd(wakeBy), "signal");
+      const start = driver.now();
+      driver.turn(20_000);
+      assert.ok(driver.now() - start < 10_000);
+      stage.dispose(driver);
+      assertOk(sockets.closeDescriptor(wakeBy), "closing it after the driver");
+    },
+    { ...waits, wakeDescriptor: true },
+  );
+
+  behave(
     "is woken through its descriptor by another thread",
     async (stage) => {
       const source = `
