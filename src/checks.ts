@@ -7,7 +7,10 @@ import { OptionError } from "./limits.ts";
 /** Handlers of whatever types their author chose. */
 export type AnyHandlers = Handlers<unknown, unknown, unknown>;
 
-const FUNCTIONS = ["state", "opened", "message", "ended", "draining", "closed"];
+const FUNCTIONS = [
+  ...["started", "broadcast", "state"],
+  ...["opened", "message", "ended", "draining", "closed"],
+];
 const OTHERS = ["codec", "borrow"];
 
 /** @throws OptionError */

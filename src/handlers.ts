@@ -73,6 +73,52 @@ export interface Connection<Sent = Uint8Array | string, State = unknown> {
   resume(): void;
   /** Sets socket options. @throws SystemError with the errno's name as code */
   configure(options: SocketOptions): void;
+
+  /** What this thread shares with the others. */
+  readonly context: Context<Sent>;
+  /** The topics that it is subscribed to. */
+  readonly subscriptions: ReadonlySet<string>;
+  /**
+   * From here on it is sent what is published under this topic, in any thread. A topic is 1 to 16 tokens between dots;
+   * here a token may be `*` (any one), and the last one `>` (one or more). What matches several is sent once.
+   * False: at a limit (`connectionSubscriptions`, `subscriptions`), or the connection has ended.
+   * @throws RangeError for a topic that is none
+   */
+  subscribe(topic: string): boolean;
+  /** False when it was not subscribed to that. Closing does it by itself. */
+  unsubscribe(topic: string): boolean;
+  /** As `context.publish`, to everybody but this connection. */
+  publish(topic: string, message: Sent): boolean;
+}
+
+/**
+ * What one thread knows of the server, and how it reaches the other threads. It belongs to its thread, as connections do:
+ * each thread has its own.
+ */
+export interface Context<Sent = Uint8Array | string> {
+  /** This thread among the server's, from 0. One that takes the place of a dead one has its number. */
+  readonly thread: number;
+  /** How many there are. */
+  readonly threads: number;
+  /**
+   * Sends a message to every connection, in every thread, that is subscribed to the topic. It goes through the codec once.
+   *
+   * Messages of one thread reach a connection in the order in which they were published; between threads there is no
+   * order. A subscriber above its high-water mark is passed over (or closed: see `slowSubscriber`), and counted in
+   * `statistics().deliveriesDropped`.
+   *
+   * False: the mailbox of at least one thread is full, and its connections do not get this message; counted in
+   * `mailboxFull`. The others have it.
+   * @throws RangeError for a topic that is none, a message that the codec cannot carry or that is longer than a mailbox
+   *   (`limits.mailboxBytes`)
+   */
+  publish(topic: string, message: Sent): boolean;
+  /**
+   * Hands a value (anything that can be cloned) to the `broadcast` handler of every other thread. In the order of this
+   * thread's broadcasts and publishes. False: at least one thread's mailbox is full, and it does not get this one.
+   * @throws DataCloneError for a value that cannot be cloned, RangeError for one longer than a mailbox
+   */
+  broadcast(data: unknown): boolean;
 }
 
 /** What `message` and `opened` may return: a promise delays the connection's next message until it is settled. */
@@ -90,6 +136,12 @@ export interface Handlers<Message = Buffer, Sent = Uint8Array | string, State = 
    * cheaper. With SLUICE_DEBUG_BORROW=1 in the environment they are overwritten after the call.
    */
   readonly borrow?: boolean;
+  /**
+   * Once in each thread, before it accepts connections; a promise is waited for. To throw or reject is to fail to start.
+   */
+  started?(context: Context<Sent>): Returned;
+  /** What `context.broadcast` of another thread, or `server.broadcast`, has handed over. */
+  broadcast?(context: Context<Sent>, data: unknown): Returned;
   /** The first value of `connection.state`. */
   state?(): State;
   /** A connection was accepted; nothing has been read yet. */

@@ -9,7 +9,13 @@ export { type LinesOptions, lines } from "./codec/lines.ts";
 export type { MessageBytes } from "./codec/message-bytes.ts";
 export { raw } from "./codec/raw.ts";
 export { DriverRefusedError } from "./driver/choose-driver.ts";
-export { type CloseReason, type Connection, type Handlers, handlers } from "./handlers.ts";
+export {
+  type CloseReason,
+  type Connection,
+  type Context,
+  type Handlers,
+  handlers,
+} from "./handlers.ts";
 export { LIMITS, type Limits, OptionError } from "./limits.ts";
 export type { ServeOptions } from "./server/options.ts";
 export { type CloseOptions, type Server, serve } from "./server/serve.ts";

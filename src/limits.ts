@@ -27,10 +27,18 @@ export interface Limits {
   readonly writeMs: number;
   /** How long a closing connection reads on for the peer's end, in ms, so that the last answer arrives. */
   readonly lingerMs: number;
+  /** Topics that one connection may be subscribed to. */
+  readonly connectionSubscriptions: number;
+  /** Subscriptions over all connections and threads. */
+  readonly subscriptions: number;
+  /** Bytes that may wait from one thread for another: also the longest message that can be published. */
+  readonly mailboxBytes: number;
+  /** Keys and values of the shared maps, in bytes, for the whole server. */
+  readonly mapBytes: number;
 }
 
 interface Bound {
-  readonly unit: "connections" | "bytes" | "ms";
+  readonly unit: "connections" | "subscriptions" | "bytes" | "ms";
   readonly default: number;
   readonly minimum: number;
   readonly maximum: number;
@@ -53,6 +61,20 @@ export const LIMITS: { readonly [Name in keyof Limits]: Bound } = {
   idleMs: { unit: "ms", default: 600_000, minimum: 1, maximum: 7 * DAY },
   writeMs: { unit: "ms", default: 10_000, minimum: 1, maximum: DAY },
   lingerMs: { unit: "ms", default: 2_000, minimum: 1, maximum: DAY },
+  connectionSubscriptions: {
+    unit: "subscriptions",
+    default: 1024,
+    minimum: 1,
+    maximum: 1_000_000,
+  },
+  subscriptions: {
+    unit: "subscriptions",
+    default: 1_000_000,
+    minimum: 1,
+    maximum: 100_000_000,
+  },
+  mailboxBytes: { unit: "bytes", default: 256 * KIB, minimum: KIB, maximum: 64 * MIB },
+  mapBytes: { unit: "bytes", default: 64 * MIB, minimum: KIB, maximum: 16 * KIB * MIB },
 };
 
 /** A mistake in what the caller passed; the message says what would be right. */
@@ -100,6 +122,7 @@ export function shareOf(limits: Limits, parts: number): Limits {
     connections: Math.ceil(limits.connections / parts),
     connectionsPerAddress: Math.ceil(limits.connectionsPerAddress / parts),
     inputBytes: Math.ceil(limits.inputBytes / parts),
+    subscriptions: Math.ceil(limits.subscriptions / parts),
     outputBytes,
     connectionOutputBytes,
     highWaterBytes,

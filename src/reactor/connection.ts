@@ -9,7 +9,7 @@
 import type { Decoder } from "../codec/codec.ts";
 import { deferred } from "../deferred.ts";
 import type { Handle } from "../driver/driver.ts";
-import type { CloseReason, Connection } from "../handlers.ts";
+import type { CloseReason, Connection, Context } from "../handlers.ts";
 import type { Address } from "../sys/address.ts";
 import { SystemError } from "../sys/errno.ts";
 import type { SocketOptions, TcpInfo } from "../sys/socket-calls.ts";
@@ -71,6 +71,8 @@ export class ReactorConnection<Message, Sent, State> implements Connection<Sent,
   error: Error | undefined = undefined;
   unread: UnreadInput | undefined = undefined;
   waiting: (() => void)[] | undefined = undefined;
+  /** What it is subscribed to; most connections are to nothing. */
+  topics: Set<string> | undefined = undefined;
   /** The address it counts against, when it does. */
   countedAddress: string | undefined = undefined;
   readonly handle: Handle;
@@ -157,5 +159,25 @@ export class ReactorConnection<Message, Sent, State> implements Connection<Sent,
   configure(options: SocketOptions): void {
     const failed = this.#reactor.driver.configure(this.handle, options);
     if (failed < 0) throw new SystemError("setsockopt", failed);
+  }
+
+  get context(): Context<Sent> {
+    return this.#reactor.publishing.context;
+  }
+
+  get subscriptions(): ReadonlySet<string> {
+    return this.topics ?? new Set();
+  }
+
+  subscribe(topic: string): boolean {
+    return this.#reactor.publishing.subscribe(this, topic);
+  }
+
+  unsubscribe(topic: string): boolean {
+    return this.#reactor.publishing.unsubscribe(this, topic);
+  }
+
+  publish(topic: string, message: Sent): boolean {
+    return this.#reactor.publishing.publish(this, topic, message);
   }
 }

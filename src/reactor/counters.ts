@@ -1,7 +1,7 @@
 // The counters of one reactor: one writer, any readers. Each reactor has its own cache lines of shared memory, so that
 // counting costs an increment and reading them from another thread costs the reactor nothing.
 
-/** Order is the layout. All only grow, but for `connections`, `outputBytes` and `inputBytes`. */
+/** Order is the layout. All only grow, but for `connections`, `outputBytes`, `inputBytes` and `subscriptions`. */
 export const COUNTERS = [
   "connections",
   "accepted",
@@ -16,6 +16,12 @@ export const COUNTERS = [
   "handlerErrors",
   "outputBytes",
   "inputBytes",
+  "subscriptions",
+  "published",
+  "deliveries",
+  "deliveriesDropped",
+  "mailboxFull",
+  "mailboxLost",
 ] as const;
 
 export type CounterName = (typeof COUNTERS)[number];
@@ -34,9 +40,20 @@ export const BUFFER_STARVATION = 9;
 export const HANDLER_ERRORS = 10;
 export const OUTPUT_BYTES = 11;
 export const INPUT_BYTES = 12;
+export const SUBSCRIPTIONS = 13;
+/** Messages published in this thread. */
+export const PUBLISHED = 14;
+/** Published messages queued for a subscriber, one for each. */
+export const DELIVERIES = 15;
+/** Published messages that a subscriber was too slow for. */
+export const DELIVERIES_DROPPED = 16;
+/** Messages of this thread that another one had no room for, one for each such thread. */
+export const MAILBOX_FULL = 17;
+/** Messages of other threads that a thread on this seat had not read when it died. */
+export const MAILBOX_LOST = 18;
 
-/** Doubles of one reactor: two cache lines of 64 bytes, shared with nobody. */
-export const COUNTER_STRIDE = 16;
+/** Doubles of one reactor: four cache lines of 64 bytes, shared with nobody. */
+export const COUNTER_STRIDE = 32;
 
 /** Room for the counters of `reactors` reactors, to be shared between threads. */
 export function makeCounters(reactors: number): Float64Array<SharedArrayBuffer> {

@@ -31,6 +31,7 @@ import {
 import { Deadlines } from "./deadlines.ts";
 import { type HandlerTable, handlerTable } from "./handler-table.ts";
 import { Incoming } from "./incoming.ts";
+import { type Mail, Publishing, type SlowSubscriberPolicy } from "./publishing.ts";
 import { SendQueue } from "./send-queue.ts";
 import { Silence } from "./silence.ts";
 import { type OverflowPolicy, Writing } from "./writing.ts";
@@ -40,6 +41,10 @@ export interface ReactorOptions<Message, Sent, State> {
   /** This reactor's share of the server's limits. */
   readonly limits: Limits;
   readonly overflow: OverflowPolicy;
+  /** `drop` when it is left out. */
+  readonly slowSubscriber?: SlowSubscriberPolicy;
+  /** The way to the server's other threads and back; a reactor that is no server's has none. */
+  readonly mail?: Mail;
   readonly slots: number;
   /** COUNTER_STRIDE doubles that only this reactor writes. */
   readonly counters: Float64Array;
@@ -64,6 +69,8 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
   readonly closing: Closing<Message, Sent, State>;
   readonly incoming: Incoming<Message, Sent, State>;
   readonly writing: Writing<Message, Sent, State>;
+  readonly publishing: Publishing<Message, Sent, State>;
+  readonly #mail: Mail | undefined;
   /** What accepted connections are served with. */
   readonly #table: HandlerTable<Message, Sent, State>;
   readonly #counters: Float64Array;
@@ -95,6 +102,17 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     const { counters } = options;
     this.closing = new Closing(driver, limits, this.#deadlines, counters);
     this.writing = new Writing(limits, options.overflow, this.#sends, this.closing);
+    this.#mail = options.mail;
+    this.publishing = new Publishing({
+      mail: options.mail,
+      writing: this.writing,
+      arena: this.#sends.arena,
+      codec: this.#table.codec,
+      limits,
+      counters,
+      closing: this.closing,
+      slow: options.slowSubscriber ?? "drop",
+    });
     this.#silence = new Silence(limits, this.#deadlines, this.#sends, this.closing);
     this.incoming = new Incoming(driver, limits, counters, this.closing, options.poison);
     this.#acceptor = new Acceptor(driver, limits, counters);
@@ -172,7 +190,11 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     const wait = this.#waitFor(timeoutMs);
     this.#nowMs = -1;
     this.#counters[TURNS] = (this.#counters[TURNS] as number) + 1;
-    return this.driver.turn(wait);
+    const mail = this.#mail;
+    if (mail === undefined) return this.driver.turn(wait);
+    const events = this.driver.turn(wait === 0 || mail.fallAsleep() ? wait : 0);
+    mail.receive();
+    return events;
   }
 
   /**
@@ -280,6 +302,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     this.#sends.drop(connection);
     this.#counters[OUTPUT_BYTES] = this.#sends.arena.inUse;
     this.incoming.release(connection);
+    if (connection.topics !== undefined) this.publishing.forget(connection);
     this.#acceptor.dismissed(connection.countedAddress, this.#count + this.#waiting.length);
     this.#tellWaiting(connection);
     this.#tellClosed(connection, connection.reason ?? "closed");

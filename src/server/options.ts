@@ -5,6 +5,7 @@ import { integer, oneOf, reporter, text } from "../checks.ts";
 import { type ConnectionOptions, connectionSocketOptions } from "../connection-options.ts";
 import { CHOICES, type DriverChoice } from "../driver/choose-driver.ts";
 import { completeLimits, type Limits, OptionError } from "../limits.ts";
+import type { SlowSubscriberPolicy } from "../reactor/publishing.ts";
 import type { OverflowPolicy } from "../reactor/writing.ts";
 import type { SocketOptions } from "../sys/socket-calls.ts";
 
@@ -31,6 +32,11 @@ export interface ServeOptions extends ConnectionOptions {
   readonly limits?: Partial<Limits>;
   /** A write above `limits.connectionOutputBytes`: `close` (default) resets the connection, `discard` refuses the write. */
   readonly overflow?: OverflowPolicy;
+  /**
+   * A published message for a subscriber above its high-water mark: `drop` (default) passes it over, `close` resets the
+   * connection (reason `overflow`).
+   */
+  readonly slowSubscriber?: SlowSubscriberPolicy;
   /** Each reactor gets a listening socket of its own (SO_REUSEPORT). Closing one resets what is queued on it. */
   readonly reusePort?: boolean;
   readonly deferAcceptSeconds?: number;
@@ -53,6 +59,7 @@ export interface CheckedOptions {
   /** The caller chose the number of connections: it is not to be lowered silently. */
   readonly connectionsChosen: boolean;
   readonly overflow: OverflowPolicy;
+  readonly slowSubscriber: SlowSubscriberPolicy;
   readonly reusePort: boolean;
   readonly socket: SocketOptions;
   readonly onError: (error: unknown) => void;
@@ -92,6 +99,7 @@ export function checkOptions(options: ServeOptions, fromModule: boolean): Checke
     limits: completeLimits(options.limits),
     connectionsChosen: options.limits?.connections !== undefined,
     overflow: oneOf("overflow", options.overflow ?? "close", ["close", "discard"]),
+    slowSubscriber: oneOf("slowSubscriber", options.slowSubscriber ?? "drop", ["drop", "close"]),
     reusePort: options.reusePort ?? false,
     socket: socketOptions(options),
     onError: reporter(options.onError),

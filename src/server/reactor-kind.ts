@@ -3,14 +3,24 @@
 
 import { extname } from "node:path";
 import type { ResourceLimits } from "node:worker_threads";
-import type { ServingDriver } from "../driver/choose-driver.ts";
+import { type ServingDriver, sharesDescriptors } from "../driver/choose-driver.ts";
 import type { ListenTarget } from "../driver/driver.ts";
 import { cleanUpAfterThread, notesLength } from "../driver/thread-notes.ts";
 import type { Limits } from "../limits.ts";
-import { CLOSED, CONNECTIONS, countersOf, INPUT_BYTES, OUTPUT_BYTES } from "../reactor/counters.ts";
+import {
+  CLOSED,
+  CONNECTIONS,
+  countersOf,
+  INPUT_BYTES,
+  OUTPUT_BYTES,
+  SUBSCRIPTIONS,
+} from "../reactor/counters.ts";
+import type { MailboxSeat } from "./mailbox.ts";
+import { Mailboxes } from "./mailboxes.ts";
 import type { ModelPlan } from "./models/model.ts";
 import { slotsFor } from "./reactor-thread.ts";
 import type { ThreadKind } from "./supervisor.ts";
+import { MailToThreads, type ServerMail } from "./thread-mail.ts";
 import type { ReactorStart } from "./worker-messages.ts";
 
 export interface ReactorKindOptions {
@@ -31,11 +41,19 @@ export class ReactorKind implements ThreadKind {
   readonly resourceLimits: ResourceLimits | undefined;
   /** What the driver of each thread holds of the process. */
   readonly notes: readonly Int32Array<SharedArrayBuffer>[];
+  /** How the server reaches its threads. */
+  readonly mail: ServerMail;
   readonly #options: ReactorKindOptions;
+  readonly #mailboxes: Mailboxes;
+  readonly #boxes: (MailboxSeat | undefined)[] = [];
 
   constructor(options: ReactorKindOptions) {
     this.#options = options;
     this.resourceLimits = options.resourceLimits;
+    const { seats, driver } = options;
+    const { mailboxBytes } = options.limits;
+    this.#mailboxes = new Mailboxes(seats, mailboxBytes, sharesDescriptors(driver));
+    this.mail = new MailToThreads(this.#mailboxes);
     const entries = notesLength(slotsFor(options.limits.connections));
     this.notes = Array.from({ length: options.seats }, () =>
       new Int32Array(new SharedArrayBuffer(entries * 4)).fill(-1),
@@ -50,12 +68,16 @@ export class ReactorKind implements ThreadKind {
     const { plan, driver, limits, target } = this.#options;
     const { handlers, counters, options } = plan;
     if (!("module" in handlers)) throw new Error("threads need a handler module");
+    const mailbox = this.#mailboxes.open();
+    this.#boxes[seat] = mailbox;
     return {
       module: handlers.module.href,
       driver,
       target: target(),
       limits,
       overflow: options.overflow,
+      slowSubscriber: options.slowSubscriber,
+      place: { thread: seat, threads: options.threads, mailbox },
       counters: countersOf(counters, seat),
       notes: this.#notesOf(seat),
     };
@@ -64,6 +86,14 @@ export class ReactorKind implements ThreadKind {
   left(seat: number): void {
     cleanUpAfterThread(this.#notesOf(seat));
     countAsClosed(countersOf(this.#options.plan.counters, seat));
+    const mailbox = this.#boxes[seat];
+    if (mailbox !== undefined) this.#mailboxes.vacate(mailbox);
+    this.#boxes[seat] = undefined;
+  }
+
+  /** Once all threads have ended. */
+  close(): void {
+    this.#mailboxes.close();
   }
 
   #notesOf(seat: number): Int32Array {
@@ -79,6 +109,7 @@ function countAsClosed(counters: Float64Array): void {
   counters[CONNECTIONS] = 0;
   counters[OUTPUT_BYTES] = 0;
   counters[INPUT_BYTES] = 0;
+  counters[SUBSCRIPTIONS] = 0;
 }
 
 /** The worker's file beside this one: .ts while developing, .js as published. */

@@ -5,10 +5,12 @@ import { makeDriver, type ServingDriver } from "../driver/choose-driver.ts";
 import type { Handle, ListenTarget } from "../driver/driver.ts";
 import type { Limits } from "../limits.ts";
 import { settleCompilationAtExit } from "../reactor/compilation.ts";
+import type { SlowSubscriberPolicy } from "../reactor/publishing.ts";
 import { Reactor } from "../reactor/reactor.ts";
 import { startLoop, type ThreadLoop } from "../reactor/thread-loop.ts";
 import type { OverflowPolicy } from "../reactor/writing.ts";
 import type { Address } from "../sys/address.ts";
+import { ThreadMail, type ThreadPlace } from "./thread-mail.ts";
 
 export interface ReactorThreadOptions {
   readonly driver: ServingDriver;
@@ -16,6 +18,9 @@ export interface ReactorThreadOptions {
   /** This reactor's share. */
   readonly limits: Limits;
   readonly overflow: OverflowPolicy;
+  readonly slowSubscriber: SlowSubscriberPolicy;
+  /** Among the server's threads. */
+  readonly place: ThreadPlace;
   readonly counters: Float64Array;
   /** What the driver holds of the process, for whoever cleans up after this thread. */
   readonly notes?: Int32Array;
@@ -31,17 +36,25 @@ export function slotsFor(connections: number): number {
 }
 
 export class ReactorThread {
+  /** How it is reached, and reaches the others. */
+  readonly mail: ThreadMail;
+  readonly #handlers: AnyHandlers;
   readonly #reactor: Reactor<unknown, unknown, unknown>;
   readonly #loop: ThreadLoop;
 
   /** Starts turning at once. @throws SystemError when the host refuses the driver */
   constructor(options: ReactorThreadOptions) {
-    const { limits, notes } = options;
+    const { limits, notes, place } = options;
+    this.#handlers = options.handlers;
+    this.mail = new ThreadMail(options);
+    const wakeDescriptor = place.mailbox?.wakeDescriptor ?? -1;
     const slots = slotsFor(limits.connections);
     this.#reactor = new Reactor({
       handlers: options.handlers,
       limits,
       overflow: options.overflow,
+      slowSubscriber: options.slowSubscriber,
+      mail: this.mail,
       slots,
       counters: options.counters,
       report: options.report,
@@ -52,14 +65,20 @@ export class ReactorThread {
           slots,
           outputBytes: limits.outputBytes,
           ...(notes !== undefined && { notes }),
+          ...(wakeDescriptor >= 0 && { wakeDescriptor }),
         }),
     });
     if (this.#reactor.driver.capabilities.descriptors) settleCompilationAtExit();
     this.#loop = startLoop(this.#reactor);
+    this.mail.begin(this.#reactor);
   }
 
-  /** Resolves with the address once connections are accepted. @throws SystemError */
+  /**
+   * Tells the handlers that their thread has started, then resolves with the address once connections are accepted.
+   * @throws SystemError, or what the handlers throw
+   */
   async listen(target: ListenTarget): Promise<Address> {
+    await this.#handlers.started?.(this.mail.context);
     const listener: Handle = await this.#reactor.listen(target);
     const address = this.#reactor.driver.localAddress(listener);
     if (typeof address === "number") throw new Error(`a listener without an address (${address})`);
@@ -80,6 +99,7 @@ export class ReactorThread {
     await drained;
     clearTimeout(timer);
     this.#loop.stop();
+    this.mail.end();
     this.#reactor.driver.dispose();
     return cutOff === 0;
   }

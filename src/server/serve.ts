@@ -34,6 +34,18 @@ export interface Server {
   /** What all threads have done so far. */
   statistics(): Statistics;
   /**
+   * Sends bytes (a string as UTF-8), as they are and not through the codec, to every connection in every thread that is
+   * subscribed to the topic. Else as `context.publish`, which see.
+   * @throws RangeError for a topic that is none, or more bytes than a mailbox can carry (`limits.mailboxBytes`)
+   */
+  publish(topic: string, data: Uint8Array | string): boolean;
+  /**
+   * Hands a value that can be cloned to the `broadcast` handler of every thread. False: at least one thread's mailbox is
+   * full, and it does not get this one.
+   * @throws DataCloneError, RangeError for more than a mailbox can carry
+   */
+  broadcast(data: unknown): boolean;
+  /**
    * Stops accepting, lets every connection finish what it has received and sends what is queued, then ends. True when all
    * finished within `drainMs`; the others were closed. A second call joins the first.
    */
@@ -58,6 +70,7 @@ const OPTION_NAMES: ReadonlySet<string> = new Set<keyof ServeOptions>([
   "backlog",
   "limits",
   "overflow",
+  "slowSubscriber",
   "noDelay",
   "keepAlive",
   "userTimeoutMs",
@@ -113,6 +126,8 @@ async function start(
     threads: options.threads,
     ended: quiet(model),
     statistics: () => readStatistics(counters, options.threads),
+    publish: (topic, data) => model.mail.publish(topic, data),
+    broadcast: (data) => model.mail.broadcast(data),
     close({ drainMs = DRAIN_MS } = {}) {
       closing ??= model.close(drainMs);
       return closing;

@@ -3,8 +3,10 @@
 import type { ServingDriver } from "../driver/choose-driver.ts";
 import type { ListenTarget } from "../driver/driver.ts";
 import { type Limits, OptionError } from "../limits.ts";
+import type { SlowSubscriberPolicy } from "../reactor/publishing.ts";
 import type { OverflowPolicy } from "../reactor/writing.ts";
 import { SystemError } from "../sys/errno.ts";
+import type { ThreadPlace } from "./thread-mail.ts";
 
 /** Given to the worker of a reactor at its start. */
 export interface ReactorStart {
@@ -13,6 +15,8 @@ export interface ReactorStart {
   readonly target: ListenTarget;
   readonly limits: Limits;
   readonly overflow: OverflowPolicy;
+  readonly slowSubscriber: SlowSubscriberPolicy;
+  readonly place: ThreadPlace;
   readonly counters: Float64Array;
   readonly notes: Int32Array;
 }

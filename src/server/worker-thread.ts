@@ -33,6 +33,8 @@ async function run(start: ReactorStart & WithPort): Promise<void> {
       handlers: await loadHandlers(new URL(start.module)),
       limits: start.limits,
       overflow: start.overflow,
+      slowSubscriber: start.slowSubscriber,
+      place: start.place,
       counters: start.counters,
       notes: start.notes,
       report: (error) => say({ kind: "error", error: cloneable(error) }),

@@ -53,6 +53,19 @@ class FakeClient implements Client {
   pause(): void {}
   resume(): void {}
   configure(): void {}
+  readonly subscriptions = new Set<string>();
+  get context() {
+    return assert.fail("the example shares nothing with other threads");
+  }
+  subscribe(): boolean {
+    return false;
+  }
+  unsubscribe(): boolean {
+    return false;
+  }
+  publish(): boolean {
+    return false;
+  }
 }
 
 /** The example without a network. */

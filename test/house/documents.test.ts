@@ -130,6 +130,7 @@ describe("the documents", () => {
       backlog: true,
       limits: true,
       overflow: true,
+      slowSubscriber: true,
       noDelay: true,
       keepAlive: true,
       userTimeoutMs: true,

@@ -10,7 +10,7 @@ import {
   HARMLESS_FAULTS,
   NO_FAULTS,
 } from "../../src/driver/simulated-faults.ts";
-import type { Limits } from "../../src/limits.ts";
+import { completeLimits, type Limits } from "../../src/limits.ts";
 import type { OverflowPolicy } from "../../src/reactor/writing.ts";
 import { WIRES, type Wire } from "./wire.ts";
 
@@ -132,6 +132,14 @@ function drawWeather(random: Random): { faults: Faults; lossless: boolean } {
   return { faults: drawFaults(random.fork()), lossless: false };
 }
 
+/** Limits of what the simulated handlers do not use. */
+const UNUSED = (({ connectionSubscriptions, subscriptions, mailboxBytes, mapBytes }: Limits) => ({
+  connectionSubscriptions,
+  subscriptions,
+  mailboxBytes,
+  mapBytes,
+}))(completeLimits());
+
 function generousLimits(random: Random): Limits {
   const highWaterBytes = 2 ** random.between(6, 16);
   return {
@@ -143,6 +151,7 @@ function generousLimits(random: Random): Limits {
     lowWaterBytes: random.between(0, highWaterBytes),
     connectionOutputBytes: highWaterBytes + 256 * KIB,
     connectionInputBytes: 2 ** random.between(0, 16),
+    ...UNUSED,
     firstByteMs: 3_600_000,
     idleMs: 3_600_000,
     writeMs: 3_600_000,
@@ -161,6 +170,7 @@ function tightLimits(random: Random): Limits {
     lowWaterBytes: random.between(0, highWaterBytes),
     connectionOutputBytes: highWaterBytes * random.pick([1, 2, 8]),
     connectionInputBytes: 2 ** random.between(0, 16),
+    ...UNUSED,
     firstByteMs: random.pick([50, 1000, 60_000]),
     idleMs: random.pick([99, 1000, 7777, 200_000]),
     writeMs: random.pick([50, 1001, 10_000]),

@@ -9,6 +9,7 @@ import type { Connection, Handlers } from "../../src/handlers.ts";
 import { GONE, ReactorConnection } from "../../src/reactor/connection.ts";
 import { makeCounters, readCounters } from "../../src/reactor/counters.ts";
 import { Reactor } from "../../src/reactor/reactor.ts";
+import { ALONE, ThreadMail } from "../../src/server/thread-mail.ts";
 import { formatAddress } from "../../src/sys/address.ts";
 import { arenaOf } from "./arenas.ts";
 import type { Client } from "./client.ts";
@@ -61,13 +62,18 @@ export class Server {
   constructor(stage: Stage) {
     this.#stage = stage;
     const { plan } = stage;
-    this.reactor = new Reactor<unknown, unknown, unknown>({
+    const parts = {
       handlers: stage.wrap(this.#handlers()),
       limits: stage.reactorLimits(),
-      overflow: plan.overflow,
-      slots: plan.limits.connections + SPARE_SLOTS,
       counters: this.#counters,
       report: () => this.#reports++,
+    };
+    this.reactor = new Reactor<unknown, unknown, unknown>({
+      ...parts,
+      mail: new ThreadMail({ ...parts, place: ALONE }),
+      overflow: plan.overflow,
+      slowSubscriber: "drop",
+      slots: plan.limits.connections + SPARE_SLOTS,
       poison: plan.poison,
       makeDriver: (events) => {
         const slots = plan.limits.connections + SPARE_SLOTS;

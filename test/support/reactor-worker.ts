@@ -6,6 +6,7 @@ import type { DriverChoice } from "../../src/driver/choose-driver.ts";
 import { completeLimits } from "../../src/limits.ts";
 import { loadHandlers } from "../../src/server/handler-module.ts";
 import { ReactorThread } from "../../src/server/reactor-thread.ts";
+import { ALONE } from "../../src/server/thread-mail.ts";
 
 export interface ReactorWorkerData {
   readonly driver: DriverChoice;
@@ -24,6 +25,8 @@ const thread = new ReactorThread({
   handlers: await loadHandlers(new URL(handlers)),
   limits: completeLimits({ connections }),
   overflow: "close",
+  slowSubscriber: "drop",
+  place: ALONE,
   counters,
   notes,
   report(error) {

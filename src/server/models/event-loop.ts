@@ -7,6 +7,7 @@ import { countersOf } from "../../reactor/counters.ts";
 import { loadHandlers } from "../handler-module.ts";
 import { claimAddress, listenAddress, openSharedListener, ownTarget } from "../listener.ts";
 import { ReactorThread } from "../reactor-thread.ts";
+import { ALONE } from "../thread-mail.ts";
 import type { ModelPlan, RunningModel } from "./model.ts";
 
 export async function startEventLoop(plan: ModelPlan): Promise<RunningModel> {
@@ -23,6 +24,8 @@ export async function startEventLoop(plan: ModelPlan): Promise<RunningModel> {
     handlers,
     limits: shareOf(options.limits, 1),
     overflow: options.overflow,
+    slowSubscriber: options.slowSubscriber,
+    place: ALONE,
     counters: countersOf(plan.counters, 0),
     report: options.onError,
   });
@@ -35,6 +38,7 @@ export async function startEventLoop(plan: ModelPlan): Promise<RunningModel> {
     const address = await thread.listen(target);
     return {
       address: listener?.address ?? address,
+      mail: thread.mail,
       ended: ended.promise,
       async close(drainMs) {
         const clean = await thread.close(drainMs);

@@ -4,6 +4,7 @@ import type { AnyHandlers } from "../../checks.ts";
 import type { ChosenDriver } from "../../driver/choose-driver.ts";
 import type { Address } from "../../sys/address.ts";
 import type { CheckedOptions } from "../options.ts";
+import type { ServerMail } from "../thread-mail.ts";
 
 export interface ModelPlan {
   readonly options: CheckedOptions;
@@ -16,6 +17,8 @@ export interface ModelPlan {
 
 export interface RunningModel {
   readonly address: Address;
+  /** How the calling thread reaches connections and handlers. */
+  readonly mail: ServerMail;
   /** Drains and ends; true when every connection had finished in time. */
   close(drainMs: number): Promise<boolean>;
   /** Settles when the model has ended: rejects when it could not go on by itself. */

@@ -19,6 +19,7 @@ import {
 } from "../listener.ts";
 import { ReactorKind } from "../reactor-kind.ts";
 import { Supervisor } from "../supervisor.ts";
+import type { ServerMail } from "../thread-mail.ts";
 import type { ModelPlan, RunningModel } from "./model.ts";
 
 export async function startMultiReactor(plan: ModelPlan): Promise<RunningModel> {
@@ -31,6 +32,7 @@ class MultiReactor implements RunningModel {
   address: Address = { family: "unix", path: "" };
   readonly ended: Promise<void>;
   readonly #plan: ModelPlan;
+  readonly #kind: ReactorKind;
   readonly #threads: Supervisor<Address>;
   readonly #end = deferred<void>();
   #listener: SharedListener | undefined;
@@ -40,21 +42,26 @@ class MultiReactor implements RunningModel {
     const { threads, onError } = plan.options;
     this.#plan = plan;
     this.ended = this.#end.promise;
+    this.#kind = new ReactorKind({
+      plan,
+      seats: threads,
+      driver: plan.driver.driver,
+      limits: shareOf(plan.options.limits, threads),
+      target: () => this.#target(),
+    });
     this.#threads = new Supervisor({
-      kind: new ReactorKind({
-        plan,
-        seats: threads,
-        driver: plan.driver.driver,
-        limits: shareOf(plan.options.limits, threads),
-        target: () => this.#target(),
-      }),
+      kind: this.#kind,
       seats: threads,
       onError,
       gaveUp: (error) => {
-        this.#listener?.close();
+        this.#release();
         this.#end.reject(error);
       },
     });
+  }
+
+  get mail(): ServerMail {
+    return this.#kind.mail;
   }
 
   async start(): Promise<void> {
@@ -72,16 +79,22 @@ class MultiReactor implements RunningModel {
       await Promise.all(others.map((seat) => this.#threads.start(seat)));
     } catch (error) {
       await this.#threads.abandon();
-      this.#listener?.close();
+      this.#release();
       throw error;
     }
   }
 
   async close(drainMs: number): Promise<boolean> {
     const clean = await this.#threads.close(drainMs);
-    this.#listener?.close();
+    this.#release();
     this.#end.resolve();
     return clean;
+  }
+
+  /** What outlives the threads. */
+  #release(): void {
+    this.#listener?.close();
+    this.#kind.close();
   }
 
   #target(): ListenTarget {

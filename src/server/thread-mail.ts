@@ -1,0 +1,188 @@
+// What a thread says to the others and hears from them: published messages and broadcasts, through the mailboxes, and the
+// context that handlers do it with. With one thread there are no mailboxes, and nothing is left of it but the calls.
+
+import { Buffer } from "node:buffer";
+import { deserialize, serialize } from "node:v8";
+import type { AnyHandlers } from "../checks.ts";
+import { asBuffer } from "../codec/message-bytes.ts";
+import type { Context } from "../handlers.ts";
+import type { Limits } from "../limits.ts";
+import { MAILBOX_FULL, MAILBOX_LOST } from "../reactor/counters.ts";
+import { checkPublished, type Mail } from "../reactor/publishing.ts";
+import type { Reactor } from "../reactor/reactor.ts";
+import { Mailbox, type MailboxSeat } from "./mailbox.ts";
+import { type Mailboxes, ringBytesFor, SERVER_BOX } from "./mailboxes.ts";
+import { longestRecord } from "./ring.ts";
+
+// Kinds of messages.
+const PUBLISHED = 1;
+const BROADCAST = 2;
+
+const NOTHING = Buffer.alloc(0);
+/** Threads have the boxes behind the server's. */
+const FIRST_THREAD_BOX = SERVER_BOX + 1;
+
+/** A thread's place among those of its server. */
+export interface ThreadPlace {
+  readonly thread: number;
+  readonly threads: number;
+  /** Its mailbox; undefined where it is the only thread. */
+  readonly mailbox: MailboxSeat | undefined;
+}
+
+/** Of the only thread there is. */
+export const ALONE: ThreadPlace = { thread: 0, threads: 1, mailbox: undefined };
+
+/** How the thread that called `serve` reaches connections and handlers. */
+export interface ServerMail {
+  publish(topic: string, data: Uint8Array | string): boolean;
+  broadcast(data: unknown): boolean;
+}
+
+export interface ThreadMailOptions {
+  readonly place: ThreadPlace;
+  readonly handlers: AnyHandlers;
+  readonly limits: Limits;
+  readonly counters: Float64Array;
+  readonly report: (error: unknown) => void;
+}
+
+type ThreadReactor = Reactor<unknown, unknown, unknown>;
+
+export class ThreadMail implements Mail, ServerMail {
+  readonly context: Context<unknown>;
+  readonly longestBytes: number;
+  readonly #options: ThreadMailOptions;
+  readonly #box: Mailbox | undefined;
+  #reactor: ThreadReactor | undefined;
+
+  constructor(options: ThreadMailOptions) {
+    const { place, limits, counters } = options;
+    const { thread, threads, mailbox } = place;
+    this.#options = options;
+    this.#box = mailbox === undefined ? undefined : new Mailbox(mailbox);
+    this.longestBytes = longestRecord(mailbox?.ringBytes ?? ringBytesFor(1, limits.mailboxBytes));
+    this.#count(counters, MAILBOX_LOST, this.#box?.lost ?? 0);
+    this.context = {
+      thread,
+      threads,
+      publish: (topic, message) => this.#begun().publishing.publish(undefined, topic, message),
+      broadcast: (data) => this.#sendBroadcast(packed(data, this.longestBytes)),
+    };
+  }
+
+  /** From here on it may be asked to look into its box. */
+  begin(reactor: ThreadReactor): void {
+    this.#reactor = reactor;
+    const { driver } = reactor;
+    if (!driver.capabilities.waits) this.#box?.callWhenPending(() => driver.wake());
+  }
+
+  end(): void {
+    this.#box?.leave();
+  }
+
+  // For the reactor.
+
+  publishElsewhere(topic: string, bytes: Uint8Array): boolean {
+    return this.#sendAll(PUBLISHED, Buffer.from(topic), bytes);
+  }
+
+  fallAsleep(): boolean {
+    return this.#box?.fallAsleep() ?? true;
+  }
+
+  receive(): void {
+    this.#box?.receive(this.#received);
+  }
+
+  // For the server, where it lives in the same thread.
+
+  publish(topic: string, data: Uint8Array | string): boolean {
+    return this.#begun().publishing.publishBytes(undefined, topic, asBuffer(data));
+  }
+
+  broadcast(data: unknown): boolean {
+    const bytes = packed(data, this.longestBytes);
+    const reached = this.#sendBroadcast(bytes);
+    this.#heard(bytes);
+    return reached;
+  }
+
+  readonly #received = (
+    _from: number,
+    kind: number,
+    _tag: number,
+    head: Buffer,
+    body: Buffer,
+  ): void => {
+    if (kind === PUBLISHED) {
+      this.#begun().publishing.deliver(head.toString(), body, undefined);
+    } else if (kind === BROADCAST) this.#heard(body);
+  };
+
+  #heard(bytes: Buffer): void {
+    const { handlers, report } = this.#options;
+    if (handlers.broadcast === undefined) return;
+    try {
+      // A copy: what lies in the mailbox is gone when the handler has returned.
+      const returned = handlers.broadcast(this.context, deserialize(Buffer.from(bytes)));
+      if (returned instanceof Promise) returned.catch(report);
+    } catch (error) {
+      report(error);
+    }
+  }
+
+  #sendBroadcast(bytes: Buffer): boolean {
+    return this.#sendAll(BROADCAST, NOTHING, bytes);
+  }
+
+  #sendAll(kind: number, head: Uint8Array, body: Uint8Array): boolean {
+    const full = this.#box?.sendAll(FIRST_THREAD_BOX, kind, head, body) ?? 0;
+    this.#count(this.#options.counters, MAILBOX_FULL, full);
+    return full === 0;
+  }
+
+  #count(counters: Float64Array, counter: number, by: number): void {
+    counters[counter] = (counters[counter] as number) + by;
+  }
+
+  #begun(): ThreadReactor {
+    if (this.#reactor === undefined) throw new Error("this thread has no reactor yet");
+    return this.#reactor;
+  }
+}
+
+/** How a server reaches the threads that it has started. */
+export class MailToThreads implements ServerMail {
+  readonly #mailboxes: Mailboxes;
+  readonly #longestBytes: number;
+
+  constructor(mailboxes: Mailboxes) {
+    this.#mailboxes = mailboxes;
+    this.#longestBytes = longestRecord(mailboxes.ringBytes);
+  }
+
+  publish(topic: string, data: Uint8Array | string): boolean {
+    const bytes = asBuffer(data);
+    checkPublished(topic, bytes, this.#longestBytes);
+    return this.#sendAll(PUBLISHED, Buffer.from(topic), bytes);
+  }
+
+  broadcast(data: unknown): boolean {
+    return this.#sendAll(BROADCAST, NOTHING, packed(data, this.#longestBytes));
+  }
+
+  #sendAll(kind: number, head: Uint8Array, body: Uint8Array): boolean {
+    return this.#mailboxes.own.sendAll(FIRST_THREAD_BOX, kind, head, body) === 0;
+  }
+}
+
+/** @throws DataCloneError, RangeError for more than a mailbox can carry */
+function packed(data: unknown, longestBytes: number): Buffer {
+  const bytes = serialize(data);
+  if (bytes.length <= longestBytes) return bytes;
+  throw new RangeError(
+    `a broadcast of ${bytes.length} bytes does not fit a mailbox (${longestBytes} bytes): raise limits.mailboxBytes`,
+  );
+}

@@ -1,0 +1,49 @@
+// A client of a line protocol: sends commands, and waits for the lines that answer them.
+
+import type { TestContext } from "node:test";
+import type { Address } from "../../src/sys/address.ts";
+import { Client } from "./client.ts";
+import { until } from "./until.ts";
+
+export class LineClient {
+  readonly client: Client;
+  /** All lines that have come, in order. */
+  readonly lines: string[] = [];
+  #rest = "";
+
+  constructor(client: Client) {
+    this.client = client;
+    client.socket.setEncoding("utf8").on("data", (text) => {
+      const parts = (this.#rest + text).split("\n");
+      this.#rest = parts.pop() ?? "";
+      this.lines.push(...parts);
+    });
+  }
+
+  static async connect(t: TestContext, address: Address): Promise<LineClient> {
+    return new LineClient(await Client.connect(t, address));
+  }
+
+  /** Sends a command; what the line that begins with its name says behind that. */
+  async ask(command: string): Promise<string> {
+    const name = `${command.split(" ", 1)[0]} `;
+    const from = this.lines.length;
+    this.client.write(`${command}\n`);
+    const line = await this.next((text) => text.startsWith(name), from, command);
+    return line.slice(name.length);
+  }
+
+  /** The first line, from the given one on, that is so. */
+  async next(is: (line: string) => boolean, from: number, what: string): Promise<string> {
+    let found: string | undefined;
+    await until(
+      () => {
+        found = this.lines.slice(from).find(is);
+        return found !== undefined || this.client.closed;
+      },
+      () => `${what}, in ${JSON.stringify(this.lines.slice(from, from + 10))}`,
+    );
+    if (found === undefined) throw new Error(`closed before: ${what}`);
+    return found;
+  }
+}
