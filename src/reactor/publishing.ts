@@ -16,6 +16,7 @@ import type { Closing } from "./closing.ts";
 import { GONE, OUTPUT_ENDING, type ReactorConnection } from "./connection.ts";
 import { DELIVERIES, DELIVERIES_DROPPED, PUBLISHED, SUBSCRIPTIONS } from "./counters.ts";
 import type { OutputArena } from "./output-arena.ts";
+import type { ReactorOptions } from "./reactor-options.ts";
 import type { Writing } from "./writing.ts";
 
 /** A subscriber that does not read fast enough: is not sent this message, or is closed (reason `overflow`). */
@@ -34,37 +35,46 @@ export interface Mail {
   receive(): void;
 }
 
-export interface PublishingOptions<Message, Sent, State> {
-  /** Undefined: no server's, and there are no other threads. */
-  readonly mail: Mail | undefined;
+/** What a subscriber's bytes go through. */
+interface Ways<Message, Sent, State> {
   readonly writing: Writing<Message, Sent, State>;
-  /** The output memory of all connections. */
-  readonly arena: OutputArena;
-  /** The server's. */
-  readonly codec: Codec<Message, Sent>;
-  readonly limits: Limits;
-  readonly counters: Float64Array;
   readonly closing: Closing<Message, Sent, State>;
-  readonly slow: SlowSubscriberPolicy;
 }
 
 /** Share of the output memory above which only those are sent published messages who have nothing waiting. */
 const SCARCE = 0.8;
 
 export class Publishing<Message, Sent, State> {
-  readonly #options: PublishingOptions<Message, Sent, State>;
+  readonly #mail: Mail | undefined;
+  readonly #slow: SlowSubscriberPolicy;
+  readonly #limits: Limits;
   readonly #counters: Float64Array;
+  readonly #codec: Codec<Message, Sent>;
+  readonly #arena: OutputArena;
+  readonly #ways: Ways<Message, Sent, State>;
   readonly #subscribers = new TopicTree<ReactorConnection<Message, Sent, State>>();
   readonly #encoded = new GatheredOutput();
 
-  constructor(options: PublishingOptions<Message, Sent, State>) {
-    this.#options = options;
+  constructor(
+    options: Pick<
+      ReactorOptions<Message, Sent, State>,
+      "mail" | "slowSubscriber" | "limits" | "counters"
+    >,
+    codec: Codec<Message, Sent>,
+    arena: OutputArena,
+    ways: Ways<Message, Sent, State>,
+  ) {
+    this.#mail = options.mail;
+    this.#slow = options.slowSubscriber ?? "drop";
+    this.#limits = options.limits;
     this.#counters = options.counters;
+    this.#codec = codec;
+    this.#arena = arena;
+    this.#ways = ways;
   }
 
   get context(): Context<Sent> {
-    const { mail } = this.#options;
-    if (mail !== undefined) return mail.context as Context<Sent>;
+    if (this.#mail !== undefined) return this.#mail.context as Context<Sent>;
     throw new Error("only connections of a server have a context: this one was made by connect()");
   }
 
@@ -73,7 +83,7 @@ export class Publishing<Message, Sent, State> {
     const { topics } = connection;
     if (topics?.has(topic)) return true;
     if ((connection.flags & (OUTPUT_ENDING | GONE)) !== 0) return false;
-    const { connectionSubscriptions, subscriptions } = this.#options.limits;
+    const { connectionSubscriptions, subscriptions } = this.#limits;
     if ((topics?.size ?? 0) >= connectionSubscriptions) return false;
     if (this.#subscribers.size >= subscriptions) return false;
     if (topics === undefined) connection.topics = new Set([topic]);
@@ -105,7 +115,7 @@ export class Publishing<Message, Sent, State> {
     topic: string,
     message: Sent,
   ): boolean {
-    const codec = except?.table.codec ?? this.#options.codec;
+    const codec = except?.table.codec ?? this.#codec;
     this.#encoded.begin();
     codec.encode(message, this.#encoded);
     return this.publishBytes(except, topic, this.#encoded.gathered());
@@ -117,10 +127,9 @@ export class Publishing<Message, Sent, State> {
     topic: string,
     bytes: Uint8Array,
   ): boolean {
-    const { mail } = this.#options;
-    checkPublished(topic, bytes, mail?.longestBytes ?? this.#options.limits.mailboxBytes);
+    checkPublished(topic, bytes, this.#mail?.longestBytes ?? this.#limits.mailboxBytes);
     this.#counters[PUBLISHED] = (this.#counters[PUBLISHED] as number) + 1;
-    const reached = mail?.publishElsewhere(topic, bytes) ?? true;
+    const reached = this.#mail?.publishElsewhere(topic, bytes) ?? true;
     this.deliver(topic, bytes, except);
     return reached;
   }
@@ -133,8 +142,10 @@ export class Publishing<Message, Sent, State> {
   ): void {
     const subscribers = this.#subscribers.matching(topic);
     if (subscribers === undefined) return;
-    const { writing, arena, limits, slow, closing } = this.#options;
-    const most = Math.min(limits.highWaterBytes, limits.connectionOutputBytes - bytes.length);
+    const { highWaterBytes, connectionOutputBytes } = this.#limits;
+    const { writing, closing } = this.#ways;
+    const arena = this.#arena;
+    const most = Math.min(highWaterBytes, connectionOutputBytes - bytes.length);
     const scarce = arena.capacity * SCARCE;
     let delivered = 0;
     let dropped = 0;
@@ -144,7 +155,7 @@ export class Publishing<Message, Sent, State> {
         writing.write(connection, bytes);
         delivered++;
       } else {
-        if (slow === "close") closing.terminate(connection, "overflow", undefined, true);
+        if (this.#slow === "close") closing.terminate(connection, "overflow", undefined, true);
         dropped++;
       }
     }

@@ -31,32 +31,11 @@ import {
 import { Deadlines } from "./deadlines.ts";
 import { type HandlerTable, handlerTable } from "./handler-table.ts";
 import { Incoming } from "./incoming.ts";
-import { type Mail, Publishing, type SlowSubscriberPolicy } from "./publishing.ts";
+import { type Mail, Publishing } from "./publishing.ts";
+import type { ReactorOptions } from "./reactor-options.ts";
 import { SendQueue } from "./send-queue.ts";
 import { Silence } from "./silence.ts";
-import { type OverflowPolicy, Writing } from "./writing.ts";
-
-export interface ReactorOptions<Message, Sent, State> {
-  readonly handlers: Handlers<Message, Sent, State>;
-  /** This reactor's share of the server's limits. */
-  readonly limits: Limits;
-  readonly overflow: OverflowPolicy;
-  /** `drop` when it is left out. */
-  readonly slowSubscriber?: SlowSubscriberPolicy;
-  /** The way to the server's other threads and back; a reactor that is no server's has none. */
-  readonly mail?: Mail;
-  readonly slots: number;
-  /** COUNTER_STRIDE doubles that only this reactor writes. */
-  readonly counters: Float64Array;
-  /** Told of everything a handler throws. */
-  readonly report: (error: unknown) => void;
-  /** Overwrite borrowed bytes after the handler's call. */
-  readonly poison: boolean;
-  /** Told, in the middle of a turn, when the last connection has gone and nothing is being connected. */
-  readonly emptied?: () => void;
-  /** Makes the driver; the reactor is its sink. */
-  readonly makeDriver: (events: DriverEvents) => Driver;
-}
+import { Writing } from "./writing.ts";
 
 const TICK_MS = 100;
 /** Share of the output memory above which no more connections are accepted. */
@@ -103,16 +82,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     this.closing = new Closing(driver, limits, this.#deadlines, counters);
     this.writing = new Writing(limits, options.overflow, this.#sends, this.closing);
     this.#mail = options.mail;
-    this.publishing = new Publishing({
-      mail: options.mail,
-      writing: this.writing,
-      arena: this.#sends.arena,
-      codec: this.#table.codec,
-      limits,
-      counters,
-      closing: this.closing,
-      slow: options.slowSubscriber ?? "drop",
-    });
+    this.publishing = new Publishing(options, this.#table.codec, this.#sends.arena, this);
     this.#silence = new Silence(limits, this.#deadlines, this.#sends, this.closing);
     this.incoming = new Incoming(driver, limits, counters, this.closing, options.poison);
     this.#acceptor = new Acceptor(driver, limits, counters);

@@ -1,0 +1,29 @@
+// What a reactor is made with: its share of a server, and the ways out of it.
+
+import type { Driver, DriverEvents } from "../driver/driver.ts";
+import type { Handlers } from "../handlers.ts";
+import type { Limits } from "../limits.ts";
+import type { Mail, SlowSubscriberPolicy } from "./publishing.ts";
+import type { OverflowPolicy } from "./writing.ts";
+
+export interface ReactorOptions<Message, Sent, State> {
+  readonly handlers: Handlers<Message, Sent, State>;
+  /** This reactor's share of the server's limits. */
+  readonly limits: Limits;
+  readonly overflow: OverflowPolicy;
+  /** `drop` when it is left out. */
+  readonly slowSubscriber?: SlowSubscriberPolicy;
+  /** The way to the server's other threads and back; a reactor that is no server's has none. */
+  readonly mail?: Mail;
+  readonly slots: number;
+  /** COUNTER_STRIDE doubles that only this reactor writes. */
+  readonly counters: Float64Array;
+  /** Told of everything a handler throws. */
+  readonly report: (error: unknown) => void;
+  /** Overwrite borrowed bytes after the handler's call. */
+  readonly poison: boolean;
+  /** Told, in the middle of a turn, when the last connection has gone and nothing is being connected. */
+  readonly emptied?: () => void;
+  /** Makes the driver; the reactor is its sink. */
+  readonly makeDriver: (events: DriverEvents) => Driver;
+}
