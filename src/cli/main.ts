@@ -4,10 +4,12 @@
 import { readFileSync } from "node:fs";
 import { OptionError } from "../limits.ts";
 import { type Command, UsageError } from "./command.ts";
+import { decodeCommand } from "./decode-command.ts";
 import { doctor } from "./doctor.ts";
 import { serveCommand } from "./serve-command.ts";
+import { tapCommand } from "./tap-command.ts";
 
-const COMMANDS: readonly Command[] = [serveCommand, doctor];
+const COMMANDS: readonly Command[] = [serveCommand, doctor, tapCommand, decodeCommand];
 
 function help(): string {
   const rows = COMMANDS.map(({ name, summary }) => `  ${name.padEnd(8)} ${summary}`);
