@@ -92,6 +92,8 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "client",
     "protocol",
     "server",
+    // Only to end a thread as reactors do: the generator drives drivers directly.
+    "reactor",
     "driver",
     "sys",
     "codec",

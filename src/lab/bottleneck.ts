@@ -1,0 +1,43 @@
+// Was it the generator that set the pace? Figures of a run in which it did say little about the target, so it is said.
+
+import type { GeneratorThread, LatencyFigures, Mode, ServerFigures } from "./result.ts";
+
+/** Share of a window from which on a thread had no time to spare. */
+const FULL = 0.95;
+/** Lateness below this is the clock's and the scheduler's. */
+const LATE_US = 200;
+/** And from this share of the response time on it is a part of what is shown as the target's. */
+const LATE_SHARE = 0.25;
+
+export interface BottleneckEvidence {
+  readonly mode: Mode;
+  readonly windowMs: number;
+  readonly threads: readonly GeneratorThread[];
+  readonly server: ServerFigures | null;
+  readonly lateness: LatencyFigures;
+  readonly response: LatencyFigures;
+}
+
+/** A sentence for people, or null. */
+export function bottleneckOf(evidence: BottleneckEvidence): string | null {
+  const { mode, windowMs } = evidence;
+  if (mode === "idle" || windowMs <= 0) return null;
+  return mode === "open" ? lateness(evidence) : ownCpu(evidence);
+}
+
+function lateness({ lateness: late, response }: BottleneckEvidence): string | null {
+  if (late.p99 < LATE_US || late.p99 < response.p99 * LATE_SHARE) return null;
+  return `messages left up to ${Math.round(late.p99)} µs (p99) behind their schedule: the generator, not the target, is late; use more threads or a lower rate`;
+}
+
+/** A loop that never waits for answers, while no thread of the target is at its limit. */
+function ownCpu({ threads, windowMs, server }: BottleneckEvidence): string | null {
+  const share = ({ cpuMs, keptWaitingMs }: Pick<GeneratorThread, "cpuMs" | "keptWaitingMs">) =>
+    (cpuMs + keptWaitingMs) / windowMs;
+  const own = Math.max(...threads.map(share));
+  if (own < FULL) return null;
+  const targets = server?.processes.flatMap((process) => process.threads.map(share));
+  if (targets !== undefined && Math.max(...targets, 0) >= FULL) return null;
+  const spare = targets === undefined ? "may have" : "had";
+  return `a generator thread was busy ${Math.round(own * 100)} % of the time while the target ${spare} time to spare: the target can do more; use more threads or another machine`;
+}

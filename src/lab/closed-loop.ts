@@ -1,0 +1,47 @@
+// Closed loop: each connection has `depth` messages in flight, and an answer lets the next one leave. It finds out how much
+// a target can do. It hides how long users would wait: a target that stalls is sent nothing meanwhile.
+
+import type { Generator } from "./generator.ts";
+import { type LoadConnection, OPEN } from "./load-connection.ts";
+import type { Pace } from "./pace.ts";
+
+export class ClosedLoop implements Pace {
+  readonly counts = "answered";
+  readonly from = "left";
+  readonly #generator: Generator;
+  readonly #depth: number;
+  #started = false;
+  #stopped = false;
+
+  constructor(generator: Generator, depth: number) {
+    this.#generator = generator;
+    this.#depth = depth;
+  }
+
+  step(nowMs: number): number {
+    if (!this.#started) {
+      this.#started = true;
+      for (const connection of this.#generator.connections) {
+        if (connection.state === OPEN) this.opened(connection, nowMs);
+      }
+    }
+    return Number.POSITIVE_INFINITY;
+  }
+
+  answered(connection: LoadConnection, count: number, nowMs: number): void {
+    if (this.#stopped) return;
+    for (let n = 0; n < count; n++) this.#generator.want(connection, nowMs);
+  }
+
+  opened(connection: LoadConnection, nowMs: number): void {
+    for (let n = 0; n < this.#depth; n++) this.#generator.want(connection, nowMs);
+  }
+
+  failed(): void {
+    // It stays away: a target that sheds connections is shown as it is, by the errors and by fewer messages.
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+}

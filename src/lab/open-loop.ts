@@ -1,0 +1,106 @@
+// Open loop: messages leave at a fixed rate whatever the target does, as those of independent users would. Their times count
+// from when they were *meant* to leave, so a target that stalls is charged for everybody who would have come meanwhile
+// (what closed loops leave out is called coordinated omission).
+//
+// The k-th message is due at start + k / rate, or with Poisson arrivals after exponential gaps of that mean; connections
+// take turns. Before a message is due the thread does not sleep but spins: a wake-up is late by what we want to measure.
+
+import type { Random } from "../driver/random.ts";
+import type { Generator } from "./generator.ts";
+import { type LoadConnection, OPEN } from "./load-connection.ts";
+import type { Pace } from "./pace.ts";
+import { DUE } from "./recorder.ts";
+
+export type Arrivals = "even" | "poisson";
+
+/** The last part of a gap is spun. */
+const SPIN_MS = 0.3;
+/** Most messages that become due at once: answers are looked at in between. */
+const MOST_AT_ONCE = 4096;
+/** More messages than this unanswered: the target is far behind, and it would only be memory that is measured. */
+const MOST_OUTSTANDING = 2_000_000;
+const NS_PER_MS = 1e6;
+
+export class OpenLoop implements Pace {
+  readonly counts = "intended";
+  readonly from = "intended";
+  readonly #generator: Generator;
+  readonly #gapMs: number;
+  readonly #random: Random | undefined;
+  #startMs = Number.NaN;
+  #count = 0;
+  #dueMs = 0;
+  #turn = 0;
+  #stopped = false;
+
+  /** `rate` in messages/s; `phase`, 0 to 1, shifts the first message by a part of a gap. Without `random`: even gaps. */
+  constructor(generator: Generator, rate: number, phase: number, random: Random | undefined) {
+    this.#generator = generator;
+    this.#gapMs = 1000 / rate;
+    this.#count = phase;
+    this.#random = random;
+  }
+
+  step(nowMs: number): number {
+    if (this.#stopped) return Number.POSITIVE_INFINITY;
+    if (Number.isNaN(this.#startMs)) {
+      this.#startMs = nowMs;
+      this.#dueMs = nowMs + this.#count * this.#gapMs;
+    }
+    const { recorder, windowBeginMs, windowEndMs } = this.#generator;
+    for (let n = 0; n < MOST_AT_ONCE && this.#dueMs <= nowMs; n++) {
+      const connection = this.#next();
+      if (connection === undefined) return Number.POSITIVE_INFINITY;
+      if (this.#dueMs >= windowBeginMs && this.#dueMs < windowEndMs) {
+        recorder.lateness.record((nowMs - this.#dueMs) * NS_PER_MS);
+        recorder.add(DUE, 1);
+      }
+      this.#generator.want(connection, this.#dueMs);
+      this.#advance();
+    }
+    this.#checkOverrun();
+    return Math.max(this.#dueMs - nowMs - SPIN_MS, 0);
+  }
+
+  answered(): void {
+    // Nothing waits for answers.
+  }
+
+  opened(): void {
+    // It takes its turn from here on.
+  }
+
+  failed(): void {
+    // The others take over what would have been its share.
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  #advance(): void {
+    this.#count++;
+    if (this.#random === undefined) this.#dueMs = this.#startMs + this.#count * this.#gapMs;
+    else this.#dueMs += -Math.log(1 - this.#random.fraction()) * this.#gapMs;
+  }
+
+  /** The next open connection in turn. */
+  #next(): LoadConnection | undefined {
+    const { connections, openCount } = this.#generator;
+    if (openCount === 0) return undefined;
+    for (let tried = 0; tried < connections.length; tried++) {
+      const connection = connections[this.#turn] as LoadConnection;
+      this.#turn = this.#turn + 1 === connections.length ? 0 : this.#turn + 1;
+      if (connection.state === OPEN) return connection;
+    }
+    return undefined;
+  }
+
+  #checkOverrun(): void {
+    if (this.#generator.outstanding <= MOST_OUTSTANDING) return;
+    for (const connection of this.#generator.connections) {
+      if (connection.state !== OPEN) continue;
+      this.#generator.fail(connection, "OVERRUN", `${this.#generator.outstanding} in one thread`);
+    }
+  }
+}

@@ -1,0 +1,23 @@
+// When messages leave: the closed loop, the open loop and churn each are one, in a file of their own.
+
+import type { LoadConnection } from "./load-connection.ts";
+
+export interface Pace {
+  /**
+   * Which messages count in a window: those that were meant to leave within it (a late answer must not fall out), or those
+   * that were answered within it.
+   */
+  readonly counts: "intended" | "answered";
+  /** What response times are measured from: when a message was meant to leave, or when it left. */
+  readonly from: "intended" | "left";
+  /** Lets due messages out (`Generator.want`). In how many ms it must be asked again; Infinity: not before an event. */
+  step(nowMs: number): number;
+  /** `count` messages of a connection were answered. */
+  answered(connection: LoadConnection, count: number, nowMs: number): void;
+  /** A connection has been set up. */
+  opened(connection: LoadConnection, nowMs: number): void;
+  /** A connection could not be set up or has failed. */
+  failed(connection: LoadConnection, nowMs: number): void;
+  /** No more messages become due: what is out is waited for. */
+  stop(): void;
+}

@@ -1,0 +1,155 @@
+// A result as text: what a terminal shows.
+
+import type {
+  LatencyFigures,
+  LoadResult,
+  PlanFigures,
+  ServerFigures,
+  StageResult,
+} from "./result.ts";
+import { bytes, count, memory, time } from "./units.ts";
+
+const COLUMNS = ["min", "mean", "p50", "p90", "p99", "p99.9", "p99.99", "max"] as const;
+const LABEL = 12;
+const WIDTH = 10;
+const LONGEST_COMMAND = 60;
+
+export function textReport(result: LoadResult): string {
+  const lines = [headline(result.plan), conditions(result), ""];
+  const [only] = result.stages;
+  if (result.stages.length === 1 && only !== undefined) lines.push(...oneStage(result.plan, only));
+  else lines.push(...severalStages(result));
+  if (result.findMax !== null) {
+    const { condition, rate, why } = result.findMax;
+    lines.push(
+      "",
+      rate > 0 ? `${condition} holds up to ${count(rate)}/s` : `${condition}: nowhere`,
+    );
+    lines.push(`no higher, since ${why}`);
+  }
+  if (result.interrupted) lines.push("", "interrupted: this is what there was so far");
+  return lines.join("\n");
+}
+
+/** What was run, in a line. */
+export function headline(plan: PlanFigures): string {
+  const { workload, size, mode, connections, idle, depth, rate } = plan;
+  const parts = [`${workload}, ${size} bytes`];
+  if (mode === "closed") parts.push(`closed loop, ${depth} in flight on each connection`);
+  if (mode === "open") parts.push(`open loop, ${count(rate)}/s`);
+  if (mode === "churn") parts.push("churn: connect, exchange, close");
+  if (connections > 0) parts.push(`${count(connections)} connections`);
+  if (idle > 0) parts.push(`${count(idle)} idle connections`);
+  return `${plan.target}: ${parts.join(", ")}`;
+}
+
+function conditions({ plan, stages }: LoadResult): string {
+  const seconds = stages.reduce((sum, stage) => sum + stage.seconds, 0);
+  const threads = plan.threads === 1 ? "1 thread" : `${plan.threads} threads`;
+  const checked = plan.verified ? "content checked" : "content not checked";
+  return `${seconds.toFixed(1)} s measured after ${(plan.warmUpMs / 1000).toFixed(1)} s of warm-up, ${threads}, ${plan.driver} driver, seed ${plan.seed}, ${checked}`;
+}
+
+function oneStage(plan: PlanFigures, stage: StageResult): string[] {
+  const sent = bytes(stage.bytesSentPerSecond);
+  const received = bytes(stage.bytesReceivedPerSecond);
+  const rate = `${count(stage.messagesPerSecond)}/s`;
+  const lines = [
+    row("messages", `${count(stage.messages)}, ${rate}, ${sent}/s out, ${received}/s in`),
+  ];
+  if (stage.wantedRate > 0) {
+    const share = (stage.sentPerSecond / stage.wantedRate) * 100;
+    const sentRate = `${count(stage.sentPerSecond)}/s left (${share.toFixed(1)} %)`;
+    lines.push(row("rate", `${count(stage.wantedRate)}/s wanted, ${sentRate}`));
+  }
+  lines.push("", label("") + COLUMNS.map((name) => name.padStart(WIDTH)).join(""));
+  lines.push(times("response", stage.response));
+  if (plan.mode === "closed") lines.push(row("service", "the same: in a closed loop it is"));
+  else if (stage.service.count > 0) lines.push(times("service", stage.service));
+  if (stage.connect.count > 0) lines.push(times("connect", stage.connect));
+  lines.push("", ...aboutServer(stage), ...aboutGenerator(plan, stage), ...aboutErrors(stage));
+  return lines;
+}
+
+function severalStages({ stages }: LoadResult): string[] {
+  const names = ["wanted/s", "left/s", "answered/s", "p50", "p99", "p99.9", "max", "errors"];
+  const lines = [names.map((name) => name.padStart(WIDTH + 1)).join("")];
+  for (const stage of stages) {
+    const { response, errors } = stage;
+    const cells = [
+      count(stage.wantedRate),
+      count(stage.sentPerSecond),
+      count(stage.messagesPerSecond),
+      time(response.p50),
+      time(response.p99),
+      time(response.p99_9),
+      time(response.max),
+      count(errors.reduce((sum, error) => sum + error.count, 0)),
+    ];
+    const mark = stage.generator.bottleneck === null ? "" : "  the generator was late";
+    lines.push(cells.map((cell) => cell.padStart(WIDTH + 1)).join("") + mark);
+  }
+  const last = stages.at(-1);
+  if (last !== undefined) lines.push("", ...aboutServer(last), ...aboutErrors(last));
+  return lines;
+}
+
+function times(name: string, figures: LatencyFigures): string {
+  const { min, mean, p50, p90, p99, p99_9, p99_99, max } = figures;
+  const cells = [min, mean, p50, p90, p99, p99_9, p99_99, max];
+  return label(name) + cells.map((us) => time(us).padStart(WIDTH)).join("");
+}
+
+function aboutServer({ server, seconds }: StageResult): string[] {
+  if (server === null) return [];
+  const perSecond = (total: number) => count(seconds > 0 ? total / seconds : 0);
+  return [
+    row("server", commands(server)),
+    row(
+      "",
+      `${server.busy.toFixed(2)} cores, ${server.cpuUsPerMessage.toFixed(2)} µs CPU a message, ${memory(server.memoryBytes)} (at most ${memory(server.peakMemoryBytes)})`,
+    ),
+    row(
+      "",
+      `${server.threads} threads, ${count(server.descriptors)} descriptors, ${perSecond(server.voluntarySwitches)} + ${perSecond(server.involuntarySwitches)} context switches/s`,
+    ),
+  ];
+}
+
+function commands({ processes }: ServerFigures): string {
+  const [first] = processes;
+  if (first === undefined) return "gone";
+  const { command, pid } = first;
+  const short =
+    command.length > LONGEST_COMMAND ? `${command.slice(0, LONGEST_COMMAND - 1)}…` : command;
+  const more = processes.length > 1 ? `, and ${processes.length - 1} more` : "";
+  return `${short} (pid ${pid}${more})`;
+}
+
+function aboutGenerator(plan: PlanFigures, { generator }: StageResult): string[] {
+  const { threads, lateness, bottleneck } = generator;
+  const busy = threads.reduce((sum, thread) => sum + thread.busy, 0);
+  const late =
+    lateness.count > 0
+      ? `, behind its schedule by ${time(lateness.p50)} (p50), ${time(lateness.p99)} (p99)`
+      : "";
+  const spins = plan.mode === "open" ? " (it spins before each message)" : "";
+  const lines = [row("generator", `${busy.toFixed(2)} cores${spins}${late}`)];
+  if (bottleneck !== null) lines.push(row("WARNING", bottleneck));
+  return lines;
+}
+
+function aboutErrors({ errors }: StageResult): string[] {
+  if (errors.length === 0) return [row("errors", "none")];
+  return errors.map((error, n) =>
+    row(n === 0 ? "errors" : "", `${count(error.count)} × ${error.code}: ${error.text}`),
+  );
+}
+
+function row(name: string, text: string): string {
+  return label(name) + text;
+}
+
+function label(name: string): string {
+  return name.padEnd(LABEL);
+}

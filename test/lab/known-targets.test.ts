@@ -1,0 +1,104 @@
+// The load generator against targets that are known: it must say what they do, all of it, and nothing else.
+
+import assert from "node:assert/strict";
+import { createServer } from "node:net";
+import { describe, test } from "node:test";
+import { DRIVERS } from "../support/drivers.ts";
+import { type Behaviour, knownTarget } from "./known-targets.ts";
+import { errorCodes, load, onlyStage } from "./load.ts";
+
+for (const { name, skip } of DRIVERS) {
+  describe(`on the ${name} driver`, { skip }, () => {
+    test("a closed loop counts every message, and its bytes", async (t) => {
+      const target = await knownTarget(t, "echo");
+      const result = await load(target, { driver: name, connections: 5, depth: 3, size: "10-500" });
+      const stage = onlyStage(result);
+      assert.deepEqual(stage.errors, []);
+      assert.ok(result.ok);
+      assert.equal(stage.connections, 5);
+      assert.ok(stage.messages > 100, `${stage.messages} messages`);
+      assert.equal(stage.response.count, stage.messages);
+      assert.equal(
+        stage.slices.reduce((sum, { messages }) => sum + messages, 0),
+        stage.messages,
+      );
+      assert.equal(target.counts().accepted, 5);
+    });
+
+    test("an open loop keeps its rate within 1 %", async (t) => {
+      const target = await knownTarget(t, "echo");
+      const result = await load(target, { driver: name, rate: 2000, durationMs: 1000 });
+      const stage = onlyStage(result);
+      assert.deepEqual(stage.errors, []);
+      assert.ok(Math.abs(stage.messagesPerSecond / 2000 - 1) <= 0.01, `${stage.messagesPerSecond}`);
+      // What the target itself has read: those of the window, and of the moment before it.
+      const read = target.counts().bytes / 64;
+      assert.ok(read >= 1980 && read < 2200, `${read}`);
+      assert.ok(stage.service.p50 <= stage.response.p50);
+    });
+
+    for (const behaviour of ["drop", "corrupt", "reorder"] satisfies Behaviour[]) {
+      test(`a target that does not echo truly is caught: ${behaviour}`, async (t) => {
+        const target = await knownTarget(t, behaviour);
+        const result = await load(target, { driver: name });
+        assert.deepEqual(errorCodes(result), ["2 × WRONG_CONTENT"]);
+        const [error] = onlyStage(result).errors;
+        assert.match(error?.text ?? "", /byte \d+ of a stream is 0x[0-9a-f]{2}, not 0x[0-9a-f]{2}/);
+        assert.equal(result.ok, false);
+      });
+    }
+
+    test("a refused connection", async (t) => {
+      const target = { address: await nobody(t) };
+      assert.deepEqual(errorCodes(await load(target, { driver: name })), ["2 × ECONNREFUSED"]);
+      const churn = await load(target, { driver: name, mode: "churn", durationMs: 50 });
+      assert.match(errorCodes(churn).join(), /^\d+ × ECONNREFUSED$/);
+    });
+
+    test("a silent target", async (t) => {
+      const target = await knownTarget(t, "silent");
+      const result = await load(target, { driver: name, timeoutMs: 100 });
+      assert.deepEqual(errorCodes(result), ["2 × TIMEOUT"]);
+      assert.match(onlyStage(result).errors[0]?.text ?? "", /100 ms, 1 messages unanswered/);
+    });
+
+    test("a target that ends its side", async (t) => {
+      const target = await knownTarget(t, "half-close");
+      assert.deepEqual(errorCodes(await load(target, { driver: name })), ["2 × END_OF_STREAM"]);
+    });
+
+    test("a target that resets", async (t) => {
+      const target = await knownTarget(t, "reset");
+      assert.deepEqual(errorCodes(await load(target, { driver: name })), ["2 × ECONNRESET"]);
+    });
+  });
+}
+
+test("a target that stalls shows in an open loop, and is hidden by a closed one", async (t) => {
+  const target = await knownTarget(t, "stall");
+  const times = { connections: 1, durationMs: 2000 };
+  const open = onlyStage(await load(target, { ...times, rate: 500 }));
+  assert.deepEqual(open.errors, []);
+  assert.ok(open.response.p99 > 50_000, `p99 of the open loop: ${open.response.p99} µs`);
+  const closed = onlyStage(await load(target, times));
+  assert.deepEqual(closed.errors, []);
+  assert.ok(closed.response.max > 50_000, `it stalled all the same: ${closed.response.max} µs`);
+  assert.ok(closed.response.p99 < 30_000, `p99 of the closed loop: ${closed.response.p99} µs`);
+});
+
+test("a target that says more than it was asked", async (t) => {
+  const target = await knownTarget(t, "babble");
+  const result = await load(target, { verify: false });
+  assert.deepEqual(errorCodes(result), ["2 × UNEXPECTED_BYTES"]);
+});
+
+/** An address at which nobody listens. */
+async function nobody(t: { after(fn: () => void): void }) {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("no port");
+  await new Promise((resolve) => server.close(resolve));
+  t.after(() => server.close());
+  return { family: "ipv4", host: "127.0.0.1", port: address.port } as const;
+}
