@@ -23,7 +23,7 @@ function file(name: string, text: string): string {
 type Mistake = readonly [readonly string[], number, RegExp];
 
 const USAGE: readonly Mistake[] = [
-  [[], 2, /which command\? serve, doctor/],
+  [[], 2, /which command\? serve, load, doctor/],
   [["frobnicate"], 2, /there is no command "frobnicate"/],
   [["--port", "1"], 2, /there is no command "--port"/],
   [["serve", "--frobnicate"], 2, /Unknown option '--frobnicate'/],
@@ -67,7 +67,7 @@ const MODULES: readonly Mistake[] = [
   [
     ["serve", misspelt],
     2,
-    /misspelt\.ts: there is no handler clsoed; there are .*state, opened, message/,
+    /misspelt\.ts: there is no handler clsoed; there are state, opened, message/,
   ],
   [["serve", noTable], 2, /no-table\.ts must have a table of handlers as its default export/],
   [["serve", throwing], 1, /^sluice: first line$/],

@@ -1,0 +1,203 @@
+// sluice load: puts a target under load and says what it did.
+
+import { writeFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { CHOICES } from "../driver/choose-driver.ts";
+import { parseCondition } from "../lab/find-max.ts";
+import { type LoadOptions, planLoad } from "../lab/load-plan.ts";
+import type { Mode } from "../lab/result.ts";
+import { type LoadJob, runLoad } from "../lab/run-load.ts";
+import { resolveTarget } from "../lab/target.ts";
+import { textReport } from "../lab/text-report.ts";
+import { WORKLOADS, workloadKind } from "../lab/workloads/choose-workload.ts";
+import { type Command, choiceOption, integerOption, UsageError } from "./command.ts";
+import { durationOption } from "./duration-option.ts";
+import { LoadView } from "./load-view.ts";
+
+const workloadRows = WORKLOADS.map(
+  (name) => `                    ${name.padEnd(14)} ${workloadKind(name).summary}`,
+).join("\n");
+
+const HELP = `Usage: sluice load HOST:PORT [OPTIONS]
+
+Puts a TCP target under load and says how it took it. Also [IPV6]:PORT, PORT (of this machine), unix:PATH.
+
+How much:
+  --connections N   connections (default 50)
+  --depth N         closed loop, the default: messages in flight on each connection (default 1)
+  --rate R          open loop: R messages/s, timed from when each was meant to leave
+  --arrivals A      even or poisson (default even)
+  --ramp A..B       open loops from A to B messages/s, in --steps steps (default 10) of --duration together
+  --find-max COND   the highest rate at which COND holds, like 'p99<5ms'; each step takes --duration (default 2s)
+  --churn           connect, exchange a message, close, again
+  --idle N          N more connections that stay silent; with --connections 0 nothing else
+
+What:
+  --workload W      (default echo)
+${workloadRows}
+  --size S          bytes of a message: 64, 16-1024, exp:512, 64:9,4096:1 (default depends on the workload)
+  --no-verify       count answers without looking at their content
+  --seed N          of everything that is drawn (default 1)
+
+How long:
+  --duration T      of what is measured (default 10s; 250ms, 10s, 2m)
+  --warm-up T       before it (default 1s)
+  --cool-down T     after it, still under load (default 250ms)
+  --timeout T       without an answer for so long, a connection has failed (default 5s)
+
+With:
+  --threads N       generator threads (default: half of the cores)
+  --driver D        auto, ${CHOICES.join(", ")} (default auto)
+
+Output:
+  --json FILE       all figures (- for standard output)
+  --quiet           no progress
+  --help
+
+Ctrl-C gives the result so far. Exit code 1 when anything failed, 2 for wrong usage.`;
+
+const OPTIONS = {
+  connections: { type: "string" },
+  depth: { type: "string" },
+  rate: { type: "string" },
+  arrivals: { type: "string" },
+  ramp: { type: "string" },
+  steps: { type: "string" },
+  "find-max": { type: "string" },
+  churn: { type: "boolean" },
+  idle: { type: "string" },
+  workload: { type: "string" },
+  size: { type: "string" },
+  "no-verify": { type: "boolean" },
+  seed: { type: "string" },
+  duration: { type: "string" },
+  "warm-up": { type: "string" },
+  "cool-down": { type: "string" },
+  timeout: { type: "string" },
+  threads: { type: "string" },
+  driver: { type: "string" },
+  json: { type: "string" },
+  quiet: { type: "boolean" },
+} as const;
+
+type Values = ReturnType<typeof parse>["values"];
+
+const DEFAULT_SEARCH_MS = 2000;
+const DEFAULT_SEARCH_RATE = 1000;
+const DEFAULT_STEPS = 10;
+
+export const loadCommand: Command = {
+  name: "load",
+  summary: "put a TCP target under load, and say how it took it",
+  help: HELP,
+  run,
+};
+
+function parse(args: readonly string[]) {
+  return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
+}
+
+async function run(args: readonly string[]): Promise<number> {
+  const { values, positionals } = parse(args);
+  const [target] = positionals;
+  if (target === undefined || positionals.length > 1) {
+    throw new UsageError("load takes one target, like 127.0.0.1:7000");
+  }
+  const job = await plannedJob(target, values, args);
+  const controller = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.once(signal, () => controller.abort());
+  }
+  const view = new LoadView(process.stderr, values.quiet === true);
+  const result = await runLoad(job, {
+    signal: controller.signal,
+    progress: (progress) => view.show(progress),
+    staged: (stage) => view.staged(stage),
+  });
+  view.end();
+  if (values.json !== undefined) write(values.json, `${JSON.stringify(result)}\n`);
+  if (values.json !== "-") console.log(textReport(result));
+  return result.ok ? 0 : 1;
+}
+
+async function plannedJob(
+  target: string,
+  values: Values,
+  args: readonly string[],
+): Promise<LoadJob> {
+  const address = await resolveTarget(target);
+  const options = loadOptions(values);
+  const several = [values.ramp, values["find-max"], values.rate].filter((v) => v !== undefined);
+  if (several.length > 1 && values.ramp !== undefined) {
+    throw new UsageError("--ramp, --rate and --find-max: one of them");
+  }
+  if (values["find-max"] !== undefined) {
+    const findMax = parseCondition(values["find-max"]);
+    const rate = options.rate ?? DEFAULT_SEARCH_RATE;
+    const durationMs = options.durationMs ?? DEFAULT_SEARCH_MS;
+    return { plan: planLoad(address, { ...options, rate, durationMs }), findMax, arguments: args };
+  }
+  if (values.ramp !== undefined) {
+    const ramp = rampRates(values);
+    const durationMs = (options.durationMs ?? 10_000) / ramp.length;
+    const [rate = 1] = ramp;
+    return { plan: planLoad(address, { ...options, rate, durationMs }), ramp, arguments: args };
+  }
+  if (values.steps !== undefined) throw new UsageError("--steps belongs to --ramp");
+  return { plan: planLoad(address, options), arguments: args };
+}
+
+function loadOptions(values: Values): LoadOptions {
+  const integer = (name: keyof Values & string, least: number, most: number) =>
+    integerOption(name, values[name] as string | undefined, least, most);
+  const connections = integer("connections", 0, 1_000_000);
+  const mode = modeOf(values, connections);
+  const given = {
+    mode,
+    workload: choiceOption("workload", values.workload, WORKLOADS),
+    size: values.size,
+    connections,
+    idle: integer("idle", 0, 1_000_000),
+    depth: integer("depth", 1, 65_536),
+    rate: rateOption("rate", values.rate),
+    arrivals: choiceOption("arrivals", values.arrivals, ["even", "poisson"] as const),
+    seed: integer("seed", 0, 0xffff_ffff),
+    threads: integer("threads", 1, 256),
+    driver: choiceOption("driver", values.driver, ["auto", ...CHOICES] as const),
+    verify: values["no-verify"] === true ? false : undefined,
+    durationMs: durationOption("duration", values.duration),
+    warmUpMs: durationOption("warm-up", values["warm-up"]),
+    coolDownMs: durationOption("cool-down", values["cool-down"]),
+    timeoutMs: durationOption("timeout", values.timeout),
+  };
+  // What was not given is left out: undefined is no value.
+  const entries = Object.entries(given).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as LoadOptions;
+}
+
+function modeOf(values: Values, connections: number | undefined): Mode | undefined {
+  if (values.churn === true) return "churn";
+  if (connections === 0 && values.idle !== undefined) return "idle";
+  return undefined;
+}
+
+function rateOption(name: string, value: string | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  const rate = Number(value);
+  if (/^\d+(\.\d+)?$/.test(value) && rate > 0) return rate;
+  throw new UsageError(`--${name} takes messages/s, a number above 0, not "${value}"`);
+}
+
+function rampRates(values: Values): number[] {
+  const match = /^([\d.]+)\.\.([\d.]+)$/.exec(values.ramp ?? "");
+  if (match === null) throw new UsageError(`--ramp is like 1000..20000, not "${values.ramp}"`);
+  const from = rateOption("ramp", match[1]) ?? 0;
+  const to = rateOption("ramp", match[2]) ?? 0;
+  const steps = integerOption("steps", values.steps, 2, 100) ?? DEFAULT_STEPS;
+  return Array.from({ length: steps }, (_, n) => from + ((to - from) * n) / (steps - 1));
+}
+
+function write(destination: string, text: string): void {
+  if (destination === "-") process.stdout.write(text);
+  else writeFileSync(destination, text);
+}
