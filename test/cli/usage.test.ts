@@ -67,7 +67,7 @@ const MODULES: readonly Mistake[] = [
   [
     ["serve", misspelt],
     2,
-    /misspelt\.ts: there is no handler clsoed; there are state, opened, message/,
+    /misspelt\.ts: there is no handler clsoed; there are started, broadcast, state, opened, message/,
   ],
   [["serve", noTable], 2, /no-table\.ts must have a table of handlers as its default export/],
   [["serve", throwing], 1, /^sluice: first line$/],
