@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { LIMITS } from "../../src/limits.ts";
+import { WIRE_LIMITS } from "../../src/protocol/wire-limits.ts";
 import { checkOptions, type ServeOptions } from "../../src/server/options.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -105,13 +106,9 @@ describe("the documents", () => {
       unit,
       ...numbers.map((number) => Number(number?.replaceAll(",", ""))),
     ]);
-    const real = Object.entries(LIMITS).map(([name, bound]) => [
-      name,
-      bound.unit,
-      bound.default,
-      bound.minimum,
-      bound.maximum,
-    ]);
+    const real = [...Object.entries(LIMITS), ...Object.entries(WIRE_LIMITS)].map(
+      ([name, bound]) => [name, bound.unit, bound.default, bound.minimum, bound.maximum],
+    );
     assert.deepEqual(told, real);
     for (const name of Object.keys(LIMITS)) {
       assert.ok(text("docs/limits.md").includes(`- **\`${name}\`**`), `${name} is not explained`);
