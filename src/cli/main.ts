@@ -4,11 +4,13 @@
 import { readFileSync } from "node:fs";
 import { OptionError } from "../limits.ts";
 import { type Command, UsageError } from "./command.ts";
+import { decodeCommand } from "./decode-command.ts";
 import { doctor } from "./doctor.ts";
 import { loadCommand } from "./load-command.ts";
 import { serveCommand } from "./serve-command.ts";
+import { tapCommand } from "./tap-command.ts";
 
-const COMMANDS: readonly Command[] = [serveCommand, loadCommand, doctor];
+const COMMANDS: readonly Command[] = [serveCommand, loadCommand, tapCommand, decodeCommand, doctor];
 
 function help(): string {
   const rows = COMMANDS.map(({ name, summary }) => `  ${name.padEnd(8)} ${summary}`);

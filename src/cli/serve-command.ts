@@ -4,13 +4,13 @@ import { existsSync } from "node:fs";
 import { extname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { deferred } from "../deferred.ts";
 import { CHOICES } from "../driver/choose-driver.ts";
 import { MODELS, type ServeOptions } from "../server/options.ts";
 import { type Server, serve } from "../server/serve.ts";
 import { type Address, formatAddress } from "../sys/address.ts";
 import { type Command, choiceOption, integerOption, UsageError } from "./command.ts";
 import { showStatistics } from "./live-statistics.ts";
+import { stopSignal } from "./stop-signal.ts";
 
 const DEFAULT_PORT = 7000;
 const DEFAULT_HOST = "127.0.0.1";
@@ -146,15 +146,4 @@ function tryIt(address: Address): string {
 
 function say(values: Values, event: string, text: string): void {
   console.log(values.json === true ? JSON.stringify({ event }) : text);
-}
-
-/** The first signal; nobody listens for the second, so it ends the process at once, as it would any other. */
-function stopSignal(): Promise<void> {
-  const { promise, resolve } = deferred<void>();
-  const stop = () => {
-    process.off("SIGTERM", stop).off("SIGINT", stop);
-    resolve();
-  };
-  process.on("SIGTERM", stop).on("SIGINT", stop);
-  return promise;
 }

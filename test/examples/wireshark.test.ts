@@ -2,11 +2,12 @@
 
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { type FrameGroup, readVectors } from "../protocol/vectors.ts";
 import { Capture } from "../support/capture.ts";
 
 const DISSECTOR = fileURLToPath(new URL("../../examples/wireshark/swp.lua", import.meta.url));
@@ -19,17 +20,6 @@ process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
 
 const found = spawnSync("tshark", ["--version"], { encoding: "utf8" });
 const skip = found.status === 0 ? false : "tshark is not installed here";
-
-interface Vector {
-  readonly name: string;
-  readonly hex: string;
-  readonly frames: readonly Readonly<Record<string, unknown>>[];
-}
-
-function vectors(group: string): readonly Vector[] {
-  const file = new URL(`../../docs/vectors/${group}.json`, import.meta.url);
-  return JSON.parse(readFileSync(file, "utf8")).vectors;
-}
 
 /** Fields of every packet, as lists: one row a packet. */
 function dissect(capture: Capture, fields: readonly string[]): string[][][] {
@@ -106,7 +96,9 @@ function plain(row: readonly (readonly string[])[]): string[][] {
 }
 
 test("tshark reads every frame of the golden vectors as they say", { skip }, () => {
-  const all = vectors("golden").filter(({ hex }) => hex.length / 2 < 60_000);
+  const all = readVectors<FrameGroup>("golden").vectors.filter(
+    ({ hex }) => hex.length / 2 < 60_000,
+  );
   const capture = new Capture();
   for (const [n, { hex }] of all.entries()) {
     capture.segment(FIRST_CLIENT + n, PORT, PREFACE);
@@ -123,7 +115,7 @@ test("tshark reads every frame of the golden vectors as they say", { skip }, () 
 });
 
 test("it finds the frames wherever segments cut them", { skip }, () => {
-  const all = vectors("golden").filter(({ hex }) => hex.length / 2 < 1000);
+  const all = readVectors<FrameGroup>("golden").vectors.filter(({ hex }) => hex.length / 2 < 1000);
   const bytes = Buffer.concat([PREFACE, ...all.map(({ hex }) => Buffer.from(hex, "hex"))]);
   const capture = new Capture();
   // The first segment holds the preface, which is what a connection is recognised by.

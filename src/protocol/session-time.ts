@@ -1,0 +1,80 @@
+// What is due when, for one session: the end of the handshake, the next PING, deadlines of streams. Time is handed in.
+
+import type { Due } from "./agenda.ts";
+import { GOAWAY } from "./codes.ts";
+import { encodePing } from "./connection-frames.ts";
+import { Keepalive } from "./keepalive.ts";
+import type { Session } from "./session.ts";
+import type { Stream } from "./stream.ts";
+
+const NEVER = Number.POSITIVE_INFINITY;
+
+export class SessionTime implements Due {
+  agendaSlot = -1;
+  agendaMs = 0;
+  readonly #session: Session;
+  readonly #keepalive: Keepalive;
+
+  constructor(session: Session) {
+    this.#session = session;
+    const now = session.wire.now();
+    this.#keepalive = new Keepalive(now);
+    session.wire.agenda.atLatest(this, now + session.limits.handshakeMs);
+  }
+
+  /** When something was heard last. */
+  get heardMs(): number {
+    return this.#keepalive.heardMs;
+  }
+
+  heard(): void {
+    this.#keepalive.heard(this.#session.wire.now());
+  }
+
+  /** The handshake is over: from here on the peer has to be heard from. */
+  settled(): void {
+    this.#session.wire.agenda.atLatest(this, this.#keepalive.nextMs(this.#intervalMs));
+  }
+
+  /** The stream's owner is told when this time has come. */
+  setDeadline(stream: Stream, atMs: number): void {
+    stream.deadlineMs = atMs;
+    this.#session.wire.agenda.atLatest(this, atMs);
+  }
+
+  due(nowMs: number): number {
+    const session = this.#session;
+    if (!session.ready) {
+      session.end(GOAWAY.HANDSHAKE_TIMEOUT, "the handshake took too long");
+      return NEVER;
+    }
+    const state = this.#keepalive.check(nowMs, this.#intervalMs);
+    if (state === "dead") session.end(GOAWAY.KEEPALIVE, "silent for two keepalive intervals");
+    if (state === "ping") {
+      session.begin();
+      encodePing(session.writer, this.#keepalive.pings, 0, false);
+    }
+    const next = Math.min(this.#expireStreams(nowMs), this.#keepalive.nextMs(this.#intervalMs));
+    return session.closed ? NEVER : next;
+  }
+
+  get #intervalMs(): number {
+    const { role, limits, peer } = this.#session;
+    return role === "server" ? limits.keepaliveMs : peer.keepaliveMs;
+  }
+
+  /** When the next one is due. */
+  #expireStreams(nowMs: number): number {
+    const { incoming, streams } = this.#session;
+    let next = NEVER;
+    for (const stream of [...incoming.table.list(), ...streams.table.list()]) {
+      if (stream.deadlineMs === 0) continue;
+      if (stream.deadlineMs > nowMs) next = Math.min(next, stream.deadlineMs);
+      else {
+        stream.deadlineMs = 0;
+        stream.owner?.expired(stream);
+      }
+    }
+    return next;
+  }
+}
