@@ -1,5 +1,6 @@
 // sluice doctor: what this host allows, and what Sluice would choose.
 
+import { readFileSync } from "node:fs";
 import { availableParallelism, release } from "node:os";
 import { parseArgs } from "node:util";
 import { CHOICES, chooseDriver, type DriverChoice, probeDriver } from "../driver/choose-driver.ts";
@@ -7,6 +8,8 @@ import { nativeRefusal } from "../sys/native-library.ts";
 import { selfTest } from "../sys/self-test.ts";
 import { descriptorLimit } from "../sys/socket-calls.ts";
 import type { Command } from "./command.ts";
+
+const MIGRATE_REQUESTS = "/proc/sys/net/ipv4/tcp_migrate_req";
 
 const HELP = `Usage: sluice doctor [--json]
 
@@ -32,6 +35,8 @@ export interface Diagnosis {
   /** For each driver why it is refused, or null when it runs. */
   readonly drivers: Readonly<Record<DriverChoice, string | null>>;
   readonly descriptorLimit: { readonly soft: number; readonly hard: number } | null;
+  /** Whether a listening socket that closes hands on what is queued (net.ipv4.tcp_migrate_req); null where it is unknown. */
+  readonly migratesRequests: boolean | null;
   readonly choice: { readonly driver: DriverChoice; readonly why: string } | null;
 }
 
@@ -51,8 +56,18 @@ export function diagnose(): Diagnosis {
     selfTest: ffiRefused === null ? selfTest() : [],
     drivers: drivers as Diagnosis["drivers"],
     descriptorLimit: typeof limit === "number" ? null : limit,
+    migratesRequests: migratesRequests(),
     choice: runs ? chooseDriver("auto") : null,
   };
+}
+
+function migratesRequests(): boolean | null {
+  try {
+    return readFileSync(MIGRATE_REQUESTS, "utf8").trim() === "1";
+  } catch {
+    // Not Linux, or one older than 5.14.
+    return null;
+  }
 }
 
 async function run(args: readonly string[]): Promise<number> {
@@ -80,6 +95,11 @@ function report(diagnosis: Diagnosis): string {
     rows.push([name, refused === null ? "works" : `refused: ${refused}`]);
   }
   if (limit !== null) rows.push(["descriptors", `${limit.soft} (at most ${limit.hard})`]);
+  if (diagnosis.migratesRequests !== null) {
+    const off =
+      "unsafe: closing a thread's socket resets what is queued on it (net.ipv4.tcp_migrate_req)";
+    rows.push(["reusePort", diagnosis.migratesRequests ? "safe (net.ipv4.tcp_migrate_req)" : off]);
+  }
   rows.push([
     "choice",
     choice === null ? "none: no driver can run" : `${choice.driver} (${choice.why})`,

@@ -5,7 +5,7 @@ import { extname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { CHOICES } from "../driver/choose-driver.ts";
-import { MODELS, type ServeOptions } from "../server/options.ts";
+import { BALANCES, MODELS, type ServeOptions } from "../server/options.ts";
 import { type Server, serve } from "../server/serve.ts";
 import { type Address, formatAddress } from "../sys/address.ts";
 import { type Command, choiceOption, integerOption, UsageError } from "./command.ts";
@@ -27,6 +27,8 @@ Serves FILE, a module whose default export is a table of handlers; without one, 
   --driver D        auto, ${CHOICES.join(", ")} (default auto: the fastest that this host allows)
   --model M         ${MODELS.join(", ")} (default multi-reactor)
   --threads N       reactors of multi-reactor (default: one for each core)
+  --balance B       which thread gets a connection: ${BALANCES.slice(0, 2).join(", ")},
+                    ${BALANCES.slice(2).join(", ")} (default least-connections)
   --connections N   connections at a time (default: 80 % of the descriptor limit)
   --idle-ms N       close a connection that is silent for so long
   --drain-ms N      time to finish at SIGTERM or Ctrl-C (default 10000); a second signal ends at once
@@ -40,6 +42,7 @@ const OPTIONS = {
   driver: { type: "string" },
   model: { type: "string" },
   threads: { type: "string" },
+  balance: { type: "string" },
   connections: { type: "string" },
   "idle-ms": { type: "string" },
   "drain-ms": { type: "string" },
@@ -89,6 +92,7 @@ function options(values: Values): ServeOptions {
   const driver = choiceOption("driver", values.driver, ["auto", ...CHOICES]);
   const model = choiceOption("model", values.model, MODELS);
   const threads = integerOption("threads", values.threads, 1, 256);
+  const balance = choiceOption("balance", values.balance, BALANCES);
   const connections = integerOption("connections", values.connections, 1, 1_000_000);
   const idleMs = integerOption("idle-ms", values["idle-ms"], 1, 7 * DAY_MS);
   if (model === "event-loop" && threads !== undefined && threads !== 1) {
@@ -101,6 +105,7 @@ function options(values: Values): ServeOptions {
     ...(driver !== undefined && { driver }),
     ...(model !== undefined && { model }),
     ...(threads !== undefined && { threads }),
+    ...(balance !== undefined && { balance }),
     limits: {
       ...(connections !== undefined && { connections }),
       ...(idleMs !== undefined && { idleMs }),

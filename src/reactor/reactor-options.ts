@@ -3,6 +3,7 @@
 import type { Driver, DriverEvents } from "../driver/driver.ts";
 import type { Handlers } from "../handlers.ts";
 import type { Limits } from "../limits.ts";
+import type { PlacementSeat } from "./placement.ts";
 import type { Mail, SlowSubscriberPolicy } from "./publishing.ts";
 import type { OverflowPolicy } from "./writing.ts";
 
@@ -24,6 +25,8 @@ export interface ReactorOptions<Message, Sent, State> {
   readonly poison: boolean;
   /** Told, in the middle of a turn, when the last connection has gone and nothing is being connected. */
   readonly emptied?: () => void;
+  /** Where accepted connections go, when other reactors are to get some: this one's seat among them. */
+  readonly placement?: PlacementSeat | undefined;
   /** Makes the driver; the reactor is its sink. */
   readonly makeDriver: (events: DriverEvents) => Driver;
 }

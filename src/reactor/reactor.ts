@@ -31,6 +31,7 @@ import {
 import { Deadlines } from "./deadlines.ts";
 import { type HandlerTable, handlerTable } from "./handler-table.ts";
 import { Incoming } from "./incoming.ts";
+import { Placement } from "./placement.ts";
 import { type Mail, Publishing } from "./publishing.ts";
 import type { ReactorOptions } from "./reactor-options.ts";
 import { SendQueue } from "./send-queue.ts";
@@ -54,6 +55,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
   readonly #table: HandlerTable<Message, Sent, State>;
   readonly #counters: Float64Array;
   readonly #acceptor: Acceptor;
+  readonly #placement: Placement | undefined;
   readonly #connecting: Connecting<Message, Sent, State>;
   readonly #deadlines: Deadlines;
   readonly #sends: SendQueue;
@@ -86,6 +88,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     this.#silence = new Silence(limits, this.#deadlines, this.#sends, this.closing);
     this.incoming = new Incoming(driver, limits, counters, this.closing, options.poison);
     this.#acceptor = new Acceptor(driver, limits, counters);
+    this.#placement = options.placement && new Placement(options.placement, driver);
     this.#connecting = new Connecting(driver, this.#deadlines);
     this.#emptied = options.emptied;
   }
@@ -103,6 +106,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     this.#listening.set(listener, { resolve, reject });
     await promise;
     this.#acceptor.add(listener);
+    this.#placement?.open();
     return listener;
   }
 
@@ -131,6 +135,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
    */
   drain(): Promise<void> {
     this.#acceptor.close();
+    this.#placement?.close();
     this.#connecting.close();
     this.#draining = true;
     for (const handle of this.#waiting.splice(0)) this.driver.close(handle, true);
@@ -161,9 +166,9 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     this.#nowMs = -1;
     this.#counters[TURNS] = (this.#counters[TURNS] as number) + 1;
     const mail = this.#mail;
-    if (mail === undefined) return this.driver.turn(wait);
-    const events = this.driver.turn(wait === 0 || mail.fallAsleep() ? wait : 0);
-    mail.receive();
+    const events = this.driver.turn(wait === 0 || mail?.fallAsleep() !== false ? wait : 0);
+    mail?.receive();
+    this.#placement?.receive(this.#arrived);
     return events;
   }
 
@@ -213,9 +218,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
 
   accepted(listener: Handle, result: Handle | number): void {
     if (result < 0) return this.#acceptor.failed(listener, result, this.nowMs());
-    // An accept that was on its way when the limit was reached: it waits, as those in the kernel's queue do.
-    if (this.#count >= this.limits.connections) this.#waiting.push(result);
-    else this.#letIn(result);
+    if (this.#placement?.sendsAway(result) !== true) this.#arrived(result);
   }
 
   connected(handle: Handle, result: number): void {
@@ -282,12 +285,23 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     this.#tellIfEmpty();
   }
 
-  detached(): void {
-    throw new Error("nothing was detached");
+  detached(handle: Handle, descriptor: number): void {
+    if (this.#placement?.detached(handle, descriptor, this.#arrived) !== true) {
+      throw new Error("nothing was detached");
+    }
+    this.#tellIfEmpty();
   }
 
+  /** A connection that is this reactor's now, accepted here or by another. */
+  readonly #arrived = (handle: Handle): void => {
+    // One that was on its way when the limit was reached waits, as those in the kernel's queue do.
+    if (this.#count >= this.limits.connections) this.#waiting.push(handle);
+    else this.#letIn(handle);
+  };
+
   #tellIfEmpty(): void {
-    if (this.#count + this.#connecting.count === 0) this.#emptied?.();
+    const leaving = this.#placement?.leaving ?? 0;
+    if (this.#count + this.#connecting.count + leaving === 0) this.#emptied?.();
   }
 
   #letIn(handle: Handle): void {

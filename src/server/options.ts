@@ -5,9 +5,12 @@ import { integer, oneOf, reporter, text } from "../checks.ts";
 import { type ConnectionOptions, connectionSocketOptions } from "../connection-options.ts";
 import { CHOICES, type DriverChoice } from "../driver/choose-driver.ts";
 import { completeLimits, type Limits, OptionError } from "../limits.ts";
+import { BALANCES, type Balance } from "../reactor/placement.ts";
 import type { SlowSubscriberPolicy } from "../reactor/publishing.ts";
 import type { OverflowPolicy } from "../reactor/writing.ts";
 import type { SocketOptions } from "../sys/socket-calls.ts";
+
+export { BALANCES };
 
 export const MODELS = ["multi-reactor", "event-loop"] as const;
 export type ModelName = (typeof MODELS)[number];
@@ -27,6 +30,16 @@ export interface ServeOptions extends ConnectionOptions {
   readonly model?: ModelName;
   /** Reactors of `multi-reactor`, 1 to 256. Default: one for each core. */
   readonly threads?: number;
+  /**
+   * Which thread of several gets a connection:
+   * - `kernel`: the one that the kernel lets accept it; usually fair, and not when one is busy
+   * - `least-connections`: the one that has the fewest
+   * - `round-robin`: each in turn
+   * - `address-hash`: all of one IP address the same one, as long as no thread ends
+   * They are handed over between threads where the kernel chose another. Default: `least-connections`; `kernel` where the
+   * driver has no descriptors, and with `reusePort`.
+   */
+  readonly balance?: Balance;
   /** Connections that the kernel may queue before they are accepted, 1 to 65535. Default 4096 (see net.core.somaxconn). */
   readonly backlog?: number;
   readonly limits?: Partial<Limits>;
@@ -37,7 +50,10 @@ export interface ServeOptions extends ConnectionOptions {
    * connection (reason `overflow`).
    */
   readonly slowSubscriber?: SlowSubscriberPolicy;
-  /** Each reactor gets a listening socket of its own (SO_REUSEPORT). Closing one resets what is queued on it. */
+  /**
+   * Each reactor gets a listening socket of its own (SO_REUSEPORT). Closing one (a thread ends, the server closes) resets what
+   * is queued on it, unless the sysctl net.ipv4.tcp_migrate_req is 1, which it is not by default: `sluice doctor` tells.
+   */
   readonly reusePort?: boolean;
   readonly deferAcceptSeconds?: number;
   /** Told of what handlers throw and of threads that end. Default: written to stderr. */
@@ -54,6 +70,8 @@ export interface CheckedOptions {
   readonly threads: number;
   /** The caller chose the number of threads. */
   readonly threadsChosen: boolean;
+  /** Undefined: the driver decides. */
+  readonly balance: Balance | undefined;
   readonly backlog: number;
   readonly limits: Limits;
   /** The caller chose the number of connections: it is not to be lowered silently. */
@@ -95,6 +113,8 @@ export function checkOptions(options: ServeOptions, fromModule: boolean): Checke
     model,
     threads: model === "event-loop" ? 1 : threads,
     threadsChosen: options.threads !== undefined,
+    balance:
+      options.balance === undefined ? undefined : oneOf("balance", options.balance, BALANCES),
     backlog: integer("backlog", options.backlog ?? 4096, 1, 65_535),
     limits: completeLimits(options.limits),
     connectionsChosen: options.limits?.connections !== undefined,
@@ -115,4 +135,20 @@ function socketOptions(options: ServeOptions): SocketOptions {
     reusePort: options.reusePort ?? false,
     ...(deferAcceptSeconds !== undefined && { deferAcceptSeconds }),
   };
+}
+/**
+ * Who gets a connection, where the caller has not said it. Without descriptors there is nothing to hand over.
+ * @throws OptionError
+ */
+export function balanceOf(
+  given: Pick<CheckedOptions, "balance" | "reusePort" | "threads">,
+  driver: DriverChoice,
+  hasDescriptors: boolean,
+): Balance {
+  const { balance, reusePort, threads } = given;
+  if (hasDescriptors) return balance ?? (reusePort ? "kernel" : "least-connections");
+  if (balance === undefined || balance === "kernel" || threads === 1) return "kernel";
+  throw new OptionError(
+    `the ${driver} driver cannot hand connections over: leave out balance, or choose another driver`,
+  );
 }

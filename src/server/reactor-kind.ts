@@ -15,6 +15,7 @@ import {
   OUTPUT_BYTES,
   SUBSCRIPTIONS,
 } from "../reactor/counters.ts";
+import type { Balancing } from "./balancing.ts";
 import type { MailboxSeat } from "./mailbox.ts";
 import { Mailboxes } from "./mailboxes.ts";
 import type { ModelPlan } from "./models/model.ts";
@@ -32,6 +33,8 @@ export interface ReactorKindOptions {
   readonly limits: Limits;
   /** Where a thread that starts now gets its connections. */
   readonly target: () => ListenTarget;
+  /** How the threads hand connections to each other, when they do. */
+  readonly balancing?: Balancing | undefined;
   /** Bounds of its heap. */
   readonly resourceLimits?: ResourceLimits;
 }
@@ -65,7 +68,7 @@ export class ReactorKind implements ThreadKind {
   }
 
   startData(seat: number): ReactorStart {
-    const { plan, driver, limits, target } = this.#options;
+    const { plan, driver, limits, target, balancing } = this.#options;
     const { handlers, counters, options } = plan;
     if (!("module" in handlers)) throw new Error("threads need a handler module");
     const mailbox = this.#mailboxes.open();
@@ -80,12 +83,14 @@ export class ReactorKind implements ThreadKind {
       place: { thread: seat, threads: options.threads, mailbox },
       counters: countersOf(counters, seat),
       notes: this.#notesOf(seat),
+      ...(balancing && { placement: balancing.seatFor(seat, mailbox.wakeDescriptor) }),
     };
   }
 
   left(seat: number): void {
     cleanUpAfterThread(this.#notesOf(seat));
     countAsClosed(countersOf(this.#options.plan.counters, seat));
+    this.#options.balancing?.left(seat);
     const mailbox = this.#boxes[seat];
     if (mailbox !== undefined) this.#mailboxes.vacate(mailbox);
     this.#boxes[seat] = undefined;

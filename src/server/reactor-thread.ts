@@ -5,6 +5,7 @@ import { makeDriver, type ServingDriver } from "../driver/choose-driver.ts";
 import type { Handle, ListenTarget } from "../driver/driver.ts";
 import type { Limits } from "../limits.ts";
 import { settleCompilationAtExit } from "../reactor/compilation.ts";
+import type { PlacementSeat } from "../reactor/placement.ts";
 import type { SlowSubscriberPolicy } from "../reactor/publishing.ts";
 import { Reactor } from "../reactor/reactor.ts";
 import { startLoop, type ThreadLoop } from "../reactor/thread-loop.ts";
@@ -25,6 +26,8 @@ export interface ReactorThreadOptions {
   /** What the driver holds of the process, for whoever cleans up after this thread. */
   readonly notes?: Int32Array;
   readonly report: (error: unknown) => void;
+  /** See ReactorOptions. */
+  readonly placement?: PlacementSeat | undefined;
 }
 
 /** Listeners and whatever else needs a slot beside the connections. */
@@ -44,7 +47,7 @@ export class ReactorThread {
 
   /** Starts turning at once. @throws SystemError when the host refuses the driver */
   constructor(options: ReactorThreadOptions) {
-    const { limits, notes, place } = options;
+    const { limits, notes, place, placement } = options;
     this.#handlers = options.handlers;
     this.mail = new ThreadMail(options);
     const wakeDescriptor = place.mailbox?.wakeDescriptor ?? -1;
@@ -58,6 +61,7 @@ export class ReactorThread {
       slots,
       counters: options.counters,
       report: options.report,
+      placement,
       poison: process.env.SLUICE_DEBUG_BORROW === "1",
       makeDriver: (events) =>
         makeDriver(options.driver, {

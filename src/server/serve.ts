@@ -12,7 +12,13 @@ import { moduleUrl } from "./handler-module.ts";
 import { startEventLoop } from "./models/event-loop.ts";
 import type { RunningModel, StartModel } from "./models/model.ts";
 import { startMultiReactor } from "./models/multi-reactor.ts";
-import { type CheckedOptions, checkOptions, type ModelName, type ServeOptions } from "./options.ts";
+import {
+  balanceOf,
+  type CheckedOptions,
+  checkOptions,
+  type ModelName,
+  type ServeOptions,
+} from "./options.ts";
 import { readStatistics, type Statistics } from "./statistics.ts";
 
 export interface CloseOptions {
@@ -67,6 +73,7 @@ const OPTION_NAMES: ReadonlySet<string> = new Set<keyof ServeOptions>([
   "driver",
   "model",
   "threads",
+  "balance",
   "backlog",
   "limits",
   "overflow",
@@ -113,6 +120,7 @@ async function start(
     ...given,
     threads: threadsOf(given, driver.driver, hasDescriptors),
     limits: withinDescriptors(given, hasDescriptors),
+    balance: balanceOf(given, driver.driver, hasDescriptors),
     socket: socketOptionsOf(given.socket, driver.driver, hasDescriptors),
   };
   const counters = makeCounters(options.threads);

@@ -3,6 +3,7 @@
 import type { ServingDriver } from "../driver/choose-driver.ts";
 import type { ListenTarget } from "../driver/driver.ts";
 import { type Limits, OptionError } from "../limits.ts";
+import type { PlacementSeat } from "../reactor/placement.ts";
 import type { SlowSubscriberPolicy } from "../reactor/publishing.ts";
 import type { OverflowPolicy } from "../reactor/writing.ts";
 import { SystemError } from "../sys/errno.ts";
@@ -19,6 +20,8 @@ export interface ReactorStart {
   readonly place: ThreadPlace;
   readonly counters: Float64Array;
   readonly notes: Int32Array;
+  /** Its seat among the reactors that hand connections to each other, when they do. */
+  readonly placement?: PlacementSeat;
 }
 
 /** Every worker gets one with its start data. */

@@ -37,6 +37,7 @@ async function run(start: ReactorStart & WithPort): Promise<void> {
       place: start.place,
       counters: start.counters,
       notes: start.notes,
+      placement: start.placement,
       report: (error) => say({ kind: "error", error: cloneable(error) }),
     });
     say({ kind: "ready", ready: await thread.listen(start.target) });

@@ -124,6 +124,7 @@ describe("the documents", () => {
       driver: true,
       model: true,
       threads: true,
+      balance: true,
       backlog: true,
       limits: true,
       overflow: true,

@@ -90,9 +90,9 @@ export class RecordingDriver implements Driver {
 
   listen = () => -ENOTSUP;
   connect = () => -ENOTSUP;
-  adopt = () => -ENOTSUP;
+  adopt = (_descriptor: number): number => -ENOTSUP;
   shutdown = () => -ENOTSUP;
-  detach = () => -ENOTSUP;
+  detach = (_handle: Handle): number => -ENOTSUP;
   configure = () => -ENOTSUP;
   localAddress = () => -ENOTSUP;
   tcpInfo = () => -ENOTSUP;

@@ -8,8 +8,9 @@
 import { deferred } from "../../deferred.ts";
 import { sharesDescriptors } from "../../driver/choose-driver.ts";
 import type { ListenTarget } from "../../driver/driver.ts";
-import { shareOf } from "../../limits.ts";
+import { type Limits, shareOf } from "../../limits.ts";
 import type { Address } from "../../sys/address.ts";
+import { Balancing } from "../balancing.ts";
 import {
   claimAddress,
   listenAddress,
@@ -34,6 +35,7 @@ class MultiReactor implements RunningModel {
   readonly #plan: ModelPlan;
   readonly #kind: ReactorKind;
   readonly #threads: Supervisor<Address>;
+  readonly #balancing: Balancing | undefined;
   readonly #end = deferred<void>();
   #listener: SharedListener | undefined;
   #wanted: Address | undefined;
@@ -42,12 +44,15 @@ class MultiReactor implements RunningModel {
     const { threads, onError } = plan.options;
     this.#plan = plan;
     this.ended = this.#end.promise;
+    const limits = limitsOfOne(plan);
+    this.#balancing = balancingOf(plan, limits.connections);
     this.#kind = new ReactorKind({
       plan,
       seats: threads,
       driver: plan.driver.driver,
-      limits: shareOf(plan.options.limits, threads),
+      limits,
       target: () => this.#target(),
+      balancing: this.#balancing,
     });
     this.#threads = new Supervisor({
       kind: this.#kind,
@@ -94,6 +99,7 @@ class MultiReactor implements RunningModel {
   /** What outlives the threads. */
   #release(): void {
     this.#listener?.close();
+    this.#balancing?.close();
     this.#kind.close();
   }
 
@@ -106,4 +112,17 @@ class MultiReactor implements RunningModel {
     const reusePort = options.reusePort || shared;
     return ownTarget(this.#wanted, { ...options, socket: { ...options.socket, reusePort } });
   }
+}
+
+/** The share of one thread. By address hash, all connections of an address are the same thread's: so is their limit. */
+function limitsOfOne({ options }: ModelPlan): Limits {
+  const share = shareOf(options.limits, options.threads);
+  if (options.balance !== "address-hash") return share;
+  return { ...share, connectionsPerAddress: options.limits.connectionsPerAddress };
+}
+
+function balancingOf({ options, counters }: ModelPlan, most: number): Balancing | undefined {
+  const { balance = "kernel", threads } = options;
+  if (balance === "kernel" || threads === 1) return undefined;
+  return new Balancing(balance, counters, threads, most);
 }
