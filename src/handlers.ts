@@ -116,9 +116,51 @@ export interface Context<Sent = Uint8Array | string> {
   /**
    * Hands a value (anything that can be cloned) to the `broadcast` handler of every other thread. In the order of this
    * thread's broadcasts and publishes. False: at least one thread's mailbox is full, and it does not get this one.
-   * @throws DataCloneError for a value that cannot be cloned, RangeError for one longer than a mailbox
+   * @throws TypeError for a value that cannot be cloned, RangeError for one longer than a mailbox
    */
   broadcast(data: unknown): boolean;
+  /**
+   * The counter of that name, the same in every thread. It is there from 0 when the first one asks for it, and stays.
+   * @throws RangeError for a name that is not 1 to 255 bytes, or when this thread has made too many (about 200)
+   */
+  counter(name: string): SharedCounter;
+  /**
+   * The map of that name, the same in every thread.
+   * @throws RangeError for a name that is not 1 to 255 bytes, or has a NUL
+   */
+  map<Value = unknown>(name: string): SharedMap<Value>;
+}
+
+/** A number that all threads add to; nothing is lost, and nobody waits. Exact up to 2^53. It outlives every thread. */
+export interface SharedCounter {
+  readonly value: number;
+  /** Adds an integer (1 when it is left out), which may be negative; the sum, as no other call has got it. */
+  add(by?: number): number;
+}
+
+/**
+ * Keys (strings, at most 1,024 bytes) and values (whatever can be cloned, but undefined) for all threads. What it holds is
+ * owned by the thread that called `serve`: operations happen there one after the other, each whole; a thread that dies
+ * loses nothing and blocks nobody; and while that thread computes, all wait.
+ *
+ * Each rejects with a SharedMapError when it was not done: `ERR_SLUICE_MAP_FULL` (`limits.mapBytes`),
+ * `ERR_SLUICE_MAILBOX_FULL` (too many under way); or with a RangeError for more than a mailbox carries
+ * (`limits.mailboxBytes`).
+ */
+export interface SharedMap<Value> {
+  /** A copy of the value. */
+  get(key: string): Promise<Value | undefined>;
+  set(key: string, value: Value): Promise<void>;
+  /** Whether there was one. */
+  delete(key: string): Promise<boolean>;
+  /**
+   * Replaces the value by what `change` makes of it; undefined deletes it. When another thread changes it meanwhile, `change`
+   * is called again with what is there then, so it must do nothing but compute. Resolves with the new value.
+   */
+  update(
+    key: string,
+    change: (value: Value | undefined) => Value | undefined,
+  ): Promise<Value | undefined>;
 }
 
 /** What `message` and `opened` may return: a promise delays the connection's next message until it is settled. */

@@ -15,9 +15,12 @@ export {
   type Context,
   type Handlers,
   handlers,
+  type SharedCounter,
+  type SharedMap,
 } from "./handlers.ts";
 export { LIMITS, type Limits, OptionError } from "./limits.ts";
 export type { ServeOptions } from "./server/options.ts";
+export { SharedMapError } from "./server/owned-map.ts";
 export { type CloseOptions, type Server, serve } from "./server/serve.ts";
 export type { Statistics } from "./server/statistics.ts";
 export { type Address, formatAddress } from "./sys/address.ts";

@@ -194,12 +194,13 @@ class GatheredOutput implements Output {
   }
 
   bytes(data: Uint8Array): void {
-    this.#bytes.set(data, this.#room(data.length));
+    const at = this.#room(data.length);
+    this.#bytes.set(data, at);
   }
 
   text(data: string): void {
-    const length = Buffer.byteLength(data);
-    this.#bytes.write(data, this.#room(length));
+    const at = this.#room(Buffer.byteLength(data));
+    this.#bytes.write(data, at);
   }
 
   uint(value: number, byteLength: 1 | 2 | 3 | 4, littleEndian: boolean): void {
@@ -208,7 +209,7 @@ class GatheredOutput implements Output {
     else this.#bytes.writeUIntBE(value, at, byteLength);
   }
 
-  /** Where `length` more bytes go. */
+  /** Where `length` more bytes go, in `#bytes` as it is after this call. */
   #room(length: number): number {
     const at = this.length;
     this.length += length;

@@ -48,6 +48,8 @@ export interface MailboxSeat {
   readonly generation: number;
   /** The eventfd that wakes its owner from a wait; −1: it is called through Node's event loop. */
   readonly wakeDescriptor: number;
+  /** Where the shared counters lie; the box is the number of its owner's region. */
+  readonly counters: SharedArrayBuffer;
 }
 
 /** Bytes of memory for so many boxes. */
@@ -126,6 +128,11 @@ export class Mailbox {
     const descriptor = control[this.#word(to, WAKE_DESCRIPTOR)] as number;
     if (descriptor >= 0) signalEventfd(descriptor);
     else Atomics.notify(control, word);
+  }
+
+  /** Counts the threads that a box has had. */
+  generationOf(box: number): number {
+    return Atomics.load(this.#control, this.#word(box, GENERATION));
   }
 
   // The receiving side.
@@ -221,9 +228,4 @@ export function leaveBox(control: Int32Array<SharedArrayBuffer>, box: number): v
 
 export function controlOf(memory: SharedArrayBuffer, boxes: number): Int32Array<SharedArrayBuffer> {
   return new Int32Array(memory, 0, boxes * BOX_WORDS);
-}
-
-/** Of the thread that has, or is about to have, a box. */
-export function generationOf(control: Int32Array, box: number): number {
-  return Atomics.load(control, box * BOX_WORDS + GENERATION);
 }

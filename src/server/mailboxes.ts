@@ -4,6 +4,7 @@
 // one is about to wake it; were its eventfd closed then, the number could by now be a client's connection, and the wake
 // would be eight bytes in somebody's stream. So these stay open until all threads have ended.
 
+import type { Limits } from "../limits.ts";
 import { SystemError } from "../sys/errno.ts";
 import { closeDescriptor, openEventfd } from "../sys/socket-calls.ts";
 import {
@@ -14,6 +15,8 @@ import {
   mailboxMemory,
   prepareBox,
 } from "./mailbox.ts";
+import { MapOwner } from "./map-owner.ts";
+import { countersLength, SharedCounters } from "./named-counters.ts";
 
 /** All rings of a server together, at the most. Only what messages have touched is taken from the system. */
 const MOST_MEMORY = 1024 * 1024 * 1024;
@@ -28,8 +31,11 @@ export function ringBytesFor(boxes: number, mailboxBytes: number): number {
 
 export class Mailboxes {
   readonly own: Mailbox;
+  readonly maps: MapOwner;
+  readonly counters: SharedCounters;
   readonly ringBytes: number;
   readonly #memory: SharedArrayBuffer;
+  readonly #countersMemory: SharedArrayBuffer;
   readonly #boxes: number;
   /** The eventfd of each box: opened for its first owner, kept for all. */
   readonly #descriptors = new Map<number, number>();
@@ -40,13 +46,17 @@ export class Mailboxes {
    * For at most `threads` at a time. With `wakeDescriptors` each is woken by an eventfd, else through Node's event loop.
    * @throws SystemError EMFILE
    */
-  constructor(threads: number, mailboxBytes: number, wakeDescriptors: boolean) {
+  constructor(threads: number, limits: Limits, wakeDescriptors: boolean) {
     this.#boxes = threads + 1;
-    this.ringBytes = ringBytesFor(this.#boxes, mailboxBytes);
+    this.ringBytes = ringBytesFor(this.#boxes, limits.mailboxBytes);
     this.#memory = new SharedArrayBuffer(mailboxMemory(this.#boxes, this.ringBytes));
     this.#wakeDescriptors = wakeDescriptors;
     this.#free = Array.from({ length: threads }, (_, n) => threads - n);
+    this.#countersMemory = new SharedArrayBuffer(countersLength(this.#boxes));
     this.own = new Mailbox(this.#seat(SERVER_BOX, -1));
+    this.counters = new SharedCounters(this.#countersMemory, SERVER_BOX);
+    this.maps = new MapOwner(this.own, limits.mapBytes);
+    this.maps.listen();
   }
 
   /** A box for a thread that is about to start. @throws RangeError when there is none left, SystemError EMFILE */
@@ -79,6 +89,7 @@ export class Mailboxes {
       box,
       ringBytes: this.ringBytes,
       wakeDescriptor,
+      counters: this.#countersMemory,
     };
     return { ...seat, generation: prepareBox(seat) };
   }

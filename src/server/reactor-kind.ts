@@ -54,8 +54,7 @@ export class ReactorKind implements ThreadKind {
     this.#options = options;
     this.resourceLimits = options.resourceLimits;
     const { seats, driver } = options;
-    const { mailboxBytes } = options.limits;
-    this.#mailboxes = new Mailboxes(seats, mailboxBytes, sharesDescriptors(driver));
+    this.#mailboxes = new Mailboxes(seats, options.limits, sharesDescriptors(driver));
     this.mail = new MailToThreads(this.#mailboxes);
     const entries = notesLength(slotsFor(options.limits.connections));
     this.notes = Array.from({ length: options.seats }, () =>

@@ -3,7 +3,7 @@
 import { type AnyHandlers, checkHandlers, separate } from "../checks.ts";
 import { socketOptionsOf } from "../connection-options.ts";
 import { chooseDriver, type DriverChoice, sharesDescriptors } from "../driver/choose-driver.ts";
-import type { Handlers } from "../handlers.ts";
+import type { Handlers, SharedCounter, SharedMap } from "../handlers.ts";
 import { OptionError } from "../limits.ts";
 import { makeCounters } from "../reactor/counters.ts";
 import type { Address } from "../sys/address.ts";
@@ -48,9 +48,13 @@ export interface Server {
   /**
    * Hands a value that can be cloned to the `broadcast` handler of every thread. False: at least one thread's mailbox is
    * full, and it does not get this one.
-   * @throws DataCloneError, RangeError for more than a mailbox can carry
+   * @throws TypeError for a value that cannot be cloned, RangeError for more than a mailbox can carry
    */
   broadcast(data: unknown): boolean;
+  /** As `context.counter`. */
+  counter(name: string): SharedCounter;
+  /** As `context.map`. */
+  map<Value = unknown>(name: string): SharedMap<Value>;
   /**
    * Stops accepting, lets every connection finish what it has received and sends what is queued, then ends. True when all
    * finished within `drainMs`; the others were closed. A second call joins the first.
@@ -136,6 +140,8 @@ async function start(
     statistics: () => readStatistics(counters, options.threads),
     publish: (topic, data) => model.mail.publish(topic, data),
     broadcast: (data) => model.mail.broadcast(data),
+    counter: (name) => model.mail.counter(name),
+    map: (name) => model.mail.map(name),
     close({ drainMs = DRAIN_MS } = {}) {
       closing ??= model.close(drainMs);
       return closing;

@@ -2,16 +2,21 @@
 // context that handlers do it with. With one thread there are no mailboxes, and nothing is left of it but the calls.
 
 import { Buffer } from "node:buffer";
-import { deserialize, serialize } from "node:v8";
 import type { AnyHandlers } from "../checks.ts";
 import { asBuffer } from "../codec/message-bytes.ts";
-import type { Context } from "../handlers.ts";
+import type { Context, SharedCounter, SharedMap } from "../handlers.ts";
 import type { Limits } from "../limits.ts";
 import { MAILBOX_FULL, MAILBOX_LOST } from "../reactor/counters.ts";
 import { checkPublished, type Mail } from "../reactor/publishing.ts";
 import type { Reactor } from "../reactor/reactor.ts";
-import { Mailbox, type MailboxSeat } from "./mailbox.ts";
+import { bytesOf, valueOfBytes } from "./cloning.ts";
+import { Mailbox, type MailboxSeat, type Receiver } from "./mailbox.ts";
 import { type Mailboxes, ringBytesFor, SERVER_BOX } from "./mailboxes.ts";
+import { type MapQuestion, questionBody, questionHead, readAnswer } from "./map-messages.ts";
+import { MAP_ANSWER, MAP_QUESTION } from "./map-owner.ts";
+import { type MapAnswer, MapStore } from "./map-store.ts";
+import { countersLength, SharedCounters } from "./named-counters.ts";
+import { MapQuestions, sharedMap } from "./owned-map.ts";
 import { longestRecord } from "./ring.ts";
 
 // Kinds of messages.
@@ -34,7 +39,7 @@ export interface ThreadPlace {
 export const ALONE: ThreadPlace = { thread: 0, threads: 1, mailbox: undefined };
 
 /** How the thread that called `serve` reaches connections and handlers. */
-export interface ServerMail {
+export interface ServerMail extends Pick<Context, "counter" | "map"> {
   publish(topic: string, data: Uint8Array | string): boolean;
   broadcast(data: unknown): boolean;
 }
@@ -54,6 +59,10 @@ export class ThreadMail implements Mail, ServerMail {
   readonly longestBytes: number;
   readonly #options: ThreadMailOptions;
   readonly #box: Mailbox | undefined;
+  readonly #counters: SharedCounters;
+  readonly #questions = new MapQuestions();
+  /** What the shared maps hold, where no other thread does. */
+  readonly #store: MapStore | undefined;
   #reactor: ThreadReactor | undefined;
 
   constructor(options: ThreadMailOptions) {
@@ -62,12 +71,19 @@ export class ThreadMail implements Mail, ServerMail {
     this.#options = options;
     this.#box = mailbox === undefined ? undefined : new Mailbox(mailbox);
     this.longestBytes = longestRecord(mailbox?.ringBytes ?? ringBytesFor(1, limits.mailboxBytes));
+    this.#counters = new SharedCounters(
+      mailbox?.counters ?? new SharedArrayBuffer(countersLength(1)),
+      mailbox?.box ?? 0,
+    );
+    this.#store = mailbox === undefined ? new MapStore(limits.mapBytes) : undefined;
     this.#count(counters, MAILBOX_LOST, this.#box?.lost ?? 0);
     this.context = {
       thread,
       threads,
       publish: (topic, message) => this.#begun().publishing.publish(undefined, topic, message),
       broadcast: (data) => this.#sendBroadcast(packed(data, this.longestBytes)),
+      counter: (name) => this.counter(name),
+      map: (name) => this.map(name),
     };
   }
 
@@ -109,24 +125,37 @@ export class ThreadMail implements Mail, ServerMail {
     return reached;
   }
 
-  readonly #received = (
-    _from: number,
-    kind: number,
-    _tag: number,
-    head: Buffer,
-    body: Buffer,
-  ): void => {
+  counter(name: string): SharedCounter {
+    return this.#counters.counter(name);
+  }
+
+  map<Value>(name: string): SharedMap<Value> {
+    return sharedMap<Value>((question) => this.#ask(question), name, this.longestBytes);
+  }
+
+  readonly #received: Receiver = (_from, kind, tag, head, body) => {
     if (kind === PUBLISHED) {
       this.#begun().publishing.deliver(head.toString(), body, undefined);
     } else if (kind === BROADCAST) this.#heard(body);
+    else if (kind === MAP_ANSWER) this.#questions.answered(tag, readAnswer(body));
   };
+
+  async #ask(question: MapQuestion): Promise<MapAnswer> {
+    const { operation, name, key, version, value } = question;
+    if (this.#store !== undefined) return this.#store.apply(operation, name, key, version, value);
+    const head = questionHead(question);
+    const body = questionBody(question, this.#box?.generation ?? 0);
+    return this.#questions.ask(
+      (tag) => this.#box?.send(SERVER_BOX, MAP_QUESTION, tag, head, body) ?? false,
+    );
+  }
 
   #heard(bytes: Buffer): void {
     const { handlers, report } = this.#options;
     if (handlers.broadcast === undefined) return;
     try {
       // A copy: what lies in the mailbox is gone when the handler has returned.
-      const returned = handlers.broadcast(this.context, deserialize(Buffer.from(bytes)));
+      const returned = handlers.broadcast(this.context, valueOfBytes(Buffer.from(bytes)));
       if (returned instanceof Promise) returned.catch(report);
     } catch (error) {
       report(error);
@@ -169,6 +198,18 @@ export class MailToThreads implements ServerMail {
     return this.#sendAll(PUBLISHED, Buffer.from(topic), bytes);
   }
 
+  counter(name: string): SharedCounter {
+    return this.#mailboxes.counters.counter(name);
+  }
+
+  map<Value>(name: string): SharedMap<Value> {
+    return sharedMap<Value>(
+      async (question) => this.#mailboxes.maps.apply(question),
+      name,
+      this.#longestBytes,
+    );
+  }
+
   broadcast(data: unknown): boolean {
     return this.#sendAll(BROADCAST, NOTHING, packed(data, this.#longestBytes));
   }
@@ -178,9 +219,9 @@ export class MailToThreads implements ServerMail {
   }
 }
 
-/** @throws DataCloneError, RangeError for more than a mailbox can carry */
+/** @throws TypeError, RangeError for more than a mailbox can carry */
 function packed(data: unknown, longestBytes: number): Buffer {
-  const bytes = serialize(data);
+  const bytes = bytesOf(data);
   if (bytes.length <= longestBytes) return bytes;
   throw new RangeError(
     `a broadcast of ${bytes.length} bytes does not fit a mailbox (${longestBytes} bytes): raise limits.mailboxBytes`,

@@ -1,6 +1,7 @@
 // A client of a line protocol: sends commands, and waits for the lines that answer them.
 
 import type { TestContext } from "node:test";
+import type { Server } from "../../src/server/serve.ts";
 import type { Address } from "../../src/sys/address.ts";
 import { Client } from "./client.ts";
 import { until } from "./until.ts";
@@ -41,9 +42,32 @@ export class LineClient {
         found = this.lines.slice(from).find(is);
         return found !== undefined || this.client.closed;
       },
-      () => `${what}, in ${JSON.stringify(this.lines.slice(from, from + 10))}`,
+      () =>
+        `${what}, in ${JSON.stringify(this.lines.slice(from, from + 10).map((line) => line.slice(0, 80)))}`,
     );
     if (found === undefined) throw new Error(`closed before: ${what}`);
     return found;
   }
+}
+
+/** A client of the thread with this number (asked with the command `thread`). */
+export async function onThread(
+  t: TestContext,
+  server: Server,
+  thread: number,
+): Promise<LineClient> {
+  for (;;) {
+    const client = await LineClient.connect(t, server.address);
+    if (Number.parseInt(await client.ask("thread"), 10) === thread) return client;
+    client.client.destroy();
+  }
+}
+
+/** One client on each of so many threads, by the number of its thread. */
+export function onEachThread(
+  t: TestContext,
+  server: Server,
+  threads: number,
+): Promise<LineClient[]> {
+  return Promise.all(Array.from({ length: threads }, (_, thread) => onThread(t, server, thread)));
 }

@@ -40,16 +40,38 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Number(ms));
     return "done";
   },
+  count: (connection, name, by) => connection.context.counter(name).add(Number(by)),
+  async set(connection, key, value) {
+    try {
+      await connection.context.map("test").set(key, value);
+      return "set";
+    } catch (error) {
+      return `refused ${(error as { code?: string }).code}`;
+    }
+  },
+  get: (connection, key) => connection.context.map("test").get(key),
+  delete: (connection, key) => connection.context.map("test").delete(key),
+  async increment(connection, key, times) {
+    const map = connection.context.map<number>("test");
+    let sum: number | undefined = 0;
+    for (let n = 0; n < Number(times); n++) sum = await map.update(key, (value = 0) => value + 1);
+    return sum;
+  },
   exit: () => process.exit(3),
+  /** Does nothing else for so long, and is gone without having looked up. */
+  doom(connection, ms) {
+    COMMANDS.block?.(connection, ms, "");
+    process.exit(3);
+  },
 };
 
 export default handlers<string, string>({
   codec: lines({ maximumBytes: 1024 * 1024 }),
-  message(connection, line) {
+  async message(connection, line) {
     const [name = "", argument = "", ...rest] = line.split(" ");
     const command = COMMANDS[name];
     if (command === undefined) throw new Error(`there is no command ${name}`);
-    connection.send(`${name} ${command(connection, argument, rest.join(" "))}`);
+    connection.send(`${name} ${await command(connection, argument, rest.join(" "))}`);
   },
   broadcast(context, data) {
     const { text, at } = data as { text: string; at: Date };
