@@ -23,6 +23,11 @@ export type { ServeOptions } from "./server/options.ts";
 export { SharedMapError } from "./server/owned-map.ts";
 export { type CloseOptions, type Server, serve } from "./server/serve.ts";
 export type { Statistics } from "./server/statistics.ts";
+export {
+  ThreadBlockedError,
+  ThreadEndedError,
+  type ThreadEndReason,
+} from "./server/thread-ended.ts";
 export { type Address, formatAddress } from "./sys/address.ts";
 export { SystemError } from "./sys/errno.ts";
 export type { KeepAlive, SocketOptions, TcpInfo } from "./sys/socket-calls.ts";

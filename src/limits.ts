@@ -35,10 +35,18 @@ export interface Limits {
   readonly mailboxBytes: number;
   /** Keys and values of the shared maps, in bytes, for the whole server. */
   readonly mapBytes: number;
+  /** How long a thread may be busy with one thing (a handler, a callback), in ms; then it is ended and replaced. */
+  readonly blockedMs: number;
+  /** From a thread's start until it serves, in ms. */
+  readonly startMs: number;
+  /** JavaScript heap of one thread in bytes, rounded up to MiB; one that reaches it is ended and replaced. */
+  readonly heapBytes: number;
+  /** Threads that end in a row, while none works for a second, before the server gives up. */
+  readonly restarts: number;
 }
 
 interface Bound {
-  readonly unit: "connections" | "subscriptions" | "bytes" | "ms";
+  readonly unit: "connections" | "subscriptions" | "bytes" | "ms" | "threads";
   readonly default: number;
   readonly minimum: number;
   readonly maximum: number;
@@ -75,6 +83,10 @@ export const LIMITS: { readonly [Name in keyof Limits]: Bound } = {
   },
   mailboxBytes: { unit: "bytes", default: 256 * KIB, minimum: KIB, maximum: 64 * MIB },
   mapBytes: { unit: "bytes", default: 64 * MIB, minimum: KIB, maximum: 16 * KIB * MIB },
+  blockedMs: { unit: "ms", default: 10_000, minimum: 20, maximum: DAY },
+  startMs: { unit: "ms", default: 60_000, minimum: 100, maximum: DAY },
+  heapBytes: { unit: "bytes", default: 2048 * MIB, minimum: 16 * MIB, maximum: 64 * KIB * MIB },
+  restarts: { unit: "threads", default: 20, minimum: 1, maximum: 1_000_000 },
 };
 
 /** A mistake in what the caller passed; the message says what would be right. */

@@ -8,6 +8,7 @@
 import type { Input } from "../codec/codec.ts";
 import { DecodeError } from "../codec/codec.ts";
 import type { Driver } from "../driver/driver.ts";
+import { slotOf } from "../driver/handle.ts";
 import type { Limits } from "../limits.ts";
 import type { Closing } from "./closing.ts";
 import {
@@ -25,6 +26,7 @@ import {
   STOPPED,
 } from "./connection.ts";
 import { INPUT_BYTES, MESSAGES } from "./counters.ts";
+import { IN_ENDED, IN_MESSAGE, type Pulse } from "./pulse.ts";
 import { UnreadInput } from "./unread-input.ts";
 
 /** What is overwritten after the call when borrowed bytes are debugged. */
@@ -37,6 +39,7 @@ export class Incoming<Message, Sent, State> {
   readonly #closing: Closing<Message, Sent, State>;
   readonly #input: { bytes: Buffer; offset: number; end: number; borrow: boolean };
   readonly #poison: boolean;
+  readonly #pulse: Pulse;
   #continuing: ReactorConnection<Message, Sent, State>[] = [];
 
   constructor(
@@ -45,12 +48,14 @@ export class Incoming<Message, Sent, State> {
     counters: Float64Array,
     closing: Closing<Message, Sent, State>,
     poison: boolean,
+    pulse: Pulse,
   ) {
     this.#driver = driver;
     this.#limits = limits;
     this.#counters = counters;
     this.#closing = closing;
     this.#poison = poison;
+    this.#pulse = pulse;
     this.#input = { bytes: driver.input, offset: 0, end: 0, borrow: false };
   }
 
@@ -125,6 +130,7 @@ export class Incoming<Message, Sent, State> {
 
   #handle(connection: ReactorConnection<Message, Sent, State>, input: Input): void {
     const { decoder, table } = connection;
+    const before = this.#pulse.enter(IN_MESSAGE, connection.id, slotOf(connection.handle));
     try {
       for (;;) {
         const message = decoder.next(input);
@@ -138,6 +144,7 @@ export class Incoming<Message, Sent, State> {
       if (error instanceof DecodeError) this.#closing.close(connection, "protocol", error);
       else this.#closing.handlerFailed(connection, error);
     }
+    this.#pulse.leave(before);
   }
 
   #keep(connection: ReactorConnection<Message, Sent, State>, start: number, end: number): void {
@@ -173,11 +180,13 @@ export class Incoming<Message, Sent, State> {
     }
     const { handlers } = connection.table;
     if (handlers.ended === undefined) return this.#closing.peerEnded(connection);
+    const before = this.#pulse.enter(IN_ENDED, connection.id, slotOf(connection.handle));
     try {
       this.run(connection, handlers.ended(connection));
     } catch (error) {
       this.#closing.handlerFailed(connection, error);
     }
+    this.#pulse.leave(before);
     this.#closing.endIfBothEnded(connection);
   }
 

@@ -23,6 +23,8 @@ export interface ReactorOptions<Message, Sent, State> {
   readonly report: (error: unknown) => void;
   /** Overwrite borrowed bytes after the handler's call. */
   readonly poison: boolean;
+  /** Where it says what it is doing, for a thread that watches over this one: see pulse.ts. */
+  readonly pulse?: Int32Array | undefined;
   /** Told, in the middle of a turn, when the last connection has gone and nothing is being connected. */
   readonly emptied?: () => void;
   /** Where accepted connections go, when other reactors are to get some: this one's seat among them. */

@@ -10,13 +10,13 @@
 import { deferred } from "../deferred.ts";
 import type { Driver, DriverEvents, Handle, ListenTarget } from "../driver/driver.ts";
 import { slotOf } from "../driver/handle.ts";
-import type { CloseReason, Handlers } from "../handlers.ts";
+import type { Handlers } from "../handlers.ts";
 import type { Limits } from "../limits.ts";
 import { ECANCELED, EMFILE, SystemError } from "../sys/errno.ts";
 import { Acceptor } from "./acceptor.ts";
 import { Closing } from "./closing.ts";
 import { Connecting, type ConnectTarget, connectFailure } from "./connecting.ts";
-import { BUSY, CLOSING, DRAINING, HAS_SPOKEN, HELD, ReactorConnection } from "./connection.ts";
+import { HAS_SPOKEN, HELD, ReactorConnection } from "./connection.ts";
 import {
   ACCEPTED,
   BUFFER_STARVATION,
@@ -31,8 +31,10 @@ import {
 import { Deadlines } from "./deadlines.ts";
 import { type HandlerTable, handlerTable } from "./handler-table.ts";
 import { Incoming } from "./incoming.ts";
+import { Milestones } from "./milestones.ts";
 import { Placement } from "./placement.ts";
 import { type Mail, Publishing } from "./publishing.ts";
+import { IN_CALLBACK, Pulse } from "./pulse.ts";
 import type { ReactorOptions } from "./reactor-options.ts";
 import { SendQueue } from "./send-queue.ts";
 import { Silence } from "./silence.ts";
@@ -49,11 +51,13 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
   readonly closing: Closing<Message, Sent, State>;
   readonly incoming: Incoming<Message, Sent, State>;
   readonly writing: Writing<Message, Sent, State>;
+  readonly #milestones: Milestones<Message, Sent, State>;
   readonly publishing: Publishing<Message, Sent, State>;
   readonly #mail: Mail | undefined;
   /** What accepted connections are served with. */
   readonly #table: HandlerTable<Message, Sent, State>;
   readonly #counters: Float64Array;
+  readonly #pulse: Pulse;
   readonly #acceptor: Acceptor;
   readonly #placement: Placement | undefined;
   readonly #connecting: Connecting<Message, Sent, State>;
@@ -75,6 +79,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     this.#table = handlerTable(options.handlers, options.report);
     this.limits = options.limits;
     this.#counters = options.counters;
+    this.#pulse = new Pulse(options.pulse);
     this.#connections = new Array(options.slots);
     this.driver = options.makeDriver(this);
     this.#deadlines = new Deadlines(options.slots, TICK_MS, this.driver.now());
@@ -86,7 +91,15 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     this.#mail = options.mail;
     this.publishing = new Publishing(options, this.#table.codec, this.#sends.arena, this);
     this.#silence = new Silence(limits, this.#deadlines, this.#sends, this.closing);
-    this.incoming = new Incoming(driver, limits, counters, this.closing, options.poison);
+    this.incoming = new Incoming(
+      driver,
+      limits,
+      counters,
+      this.closing,
+      options.poison,
+      this.#pulse,
+    );
+    this.#milestones = new Milestones(driver, this.incoming, this.closing, this.#pulse);
     this.#acceptor = new Acceptor(driver, limits, counters);
     this.#placement = options.placement && new Placement(options.placement, driver);
     this.#connecting = new Connecting(driver, this.#deadlines);
@@ -142,7 +155,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     const { promise, resolve } = deferred<void>();
     this.#emptied = resolve;
     for (const connection of this.#connections) {
-      if (connection !== undefined) this.#drainOne(connection);
+      if (connection !== undefined) this.#milestones.draining(connection);
     }
     this.#tellIfEmpty();
     this.driver.wake();
@@ -166,7 +179,9 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     this.#nowMs = -1;
     this.#counters[TURNS] = (this.#counters[TURNS] as number) + 1;
     const mail = this.#mail;
+    this.#pulse.turn();
     const events = this.driver.turn(wait === 0 || mail?.fallAsleep() !== false ? wait : 0);
+    this.#pulse.leave(IN_CALLBACK);
     mail?.receive();
     this.#placement?.receive(this.#arrived);
     return events;
@@ -231,7 +246,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     }
     connection.flags |= HAS_SPOKEN;
     attempt.resolve(connection);
-    this.#begin(connection);
+    this.#milestones.opened(connection);
   }
 
   received(handle: Handle, result: number, offset: number): void {
@@ -278,7 +293,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     if (connection.topics !== undefined) this.publishing.forget(connection);
     this.#acceptor.dismissed(connection.countedAddress, this.#count + this.#waiting.length);
     this.#tellWaiting(connection);
-    this.#tellClosed(connection, connection.reason ?? "closed");
+    this.#milestones.closed(connection);
     while (this.#waiting.length > 0 && this.#count < this.limits.connections) {
       this.#letIn(this.#waiting.shift() as Handle);
     }
@@ -315,19 +330,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
       return;
     }
     connection.countedAddress = address || undefined;
-    this.#begin(connection);
-  }
-
-  #begin(connection: ReactorConnection<Message, Sent, State>): void {
-    const { handlers } = connection.table;
-    try {
-      if (handlers.opened !== undefined) {
-        this.incoming.run(connection, handlers.opened(connection));
-      }
-    } catch (error) {
-      this.closing.handlerFailed(connection, error);
-    }
-    this.driver.resume(connection.handle);
+    this.#milestones.opened(connection);
   }
 
   /** Undefined when its state or decoder cannot be made. */
@@ -402,26 +405,5 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     connection.waiting = undefined;
     for (const resolve of waiting) resolve();
     this.driver.wake();
-  }
-
-  #drainOne(connection: ReactorConnection<Message, Sent, State>): void {
-    connection.flags |= DRAINING;
-    try {
-      connection.table.handlers.draining?.(connection);
-    } catch (error) {
-      this.closing.handlerFailed(connection, error);
-    }
-    const busy = (connection.flags & BUSY) !== 0 || connection.unread !== undefined;
-    if ((connection.flags & CLOSING) !== 0) return;
-    if (busy) this.incoming.stopReading(connection);
-    else this.closing.close(connection, "shutdown");
-  }
-
-  #tellClosed(connection: ReactorConnection<Message, Sent, State>, reason: CloseReason): void {
-    try {
-      connection.table.handlers.closed?.(connection, reason, connection.error);
-    } catch (error) {
-      connection.table.report(error);
-    }
   }
 }

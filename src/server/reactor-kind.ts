@@ -5,16 +5,20 @@ import { extname } from "node:path";
 import type { ResourceLimits } from "node:worker_threads";
 import { type ServingDriver, sharesDescriptors } from "../driver/choose-driver.ts";
 import type { ListenTarget } from "../driver/driver.ts";
-import { cleanUpAfterThread, notesLength } from "../driver/thread-notes.ts";
+import { cleanUpAfterThread, NOTES_AHEAD, notesLength } from "../driver/thread-notes.ts";
 import type { Limits } from "../limits.ts";
 import {
   CLOSED,
   CONNECTIONS,
   countersOf,
   INPUT_BYTES,
+  MESSAGES,
   OUTPUT_BYTES,
   SUBSCRIPTIONS,
 } from "../reactor/counters.ts";
+import { makePulse, readPulse } from "../reactor/pulse.ts";
+import { formatAddress } from "../sys/address.ts";
+import { remoteAddress } from "../sys/socket-calls.ts";
 import type { Balancing } from "./balancing.ts";
 import type { MailboxSeat } from "./mailbox.ts";
 import { Mailboxes } from "./mailboxes.ts";
@@ -22,6 +26,7 @@ import type { ModelPlan } from "./models/model.ts";
 import { slotsFor } from "./reactor-thread.ts";
 import type { ThreadKind } from "./supervisor.ts";
 import { MailToThreads, type ServerMail } from "./thread-mail.ts";
+import type { Beat } from "./watchdog.ts";
 import type { ReactorStart } from "./worker-messages.ts";
 
 export interface ReactorKindOptions {
@@ -46,6 +51,8 @@ export class ReactorKind implements ThreadKind {
   readonly notes: readonly Int32Array<SharedArrayBuffer>[];
   /** How the server reaches its threads. */
   readonly mail: ServerMail;
+  /** What each thread is doing. */
+  readonly #pulses: readonly Int32Array<SharedArrayBuffer>[];
   readonly #options: ReactorKindOptions;
   readonly #mailboxes: Mailboxes;
   readonly #boxes: (MailboxSeat | undefined)[] = [];
@@ -60,6 +67,7 @@ export class ReactorKind implements ThreadKind {
     this.notes = Array.from({ length: options.seats }, () =>
       new Int32Array(new SharedArrayBuffer(entries * 4)).fill(-1),
     );
+    this.#pulses = Array.from({ length: options.seats }, makePulse);
   }
 
   name(seat: number): string {
@@ -82,22 +90,47 @@ export class ReactorKind implements ThreadKind {
       place: { thread: seat, threads: options.threads, mailbox },
       counters: countersOf(counters, seat),
       notes: this.#notesOf(seat),
+      pulse: this.#pulseOf(seat),
       ...(balancing && { placement: balancing.seatFor(seat, mailbox.wakeDescriptor) }),
     };
   }
 
-  left(seat: number): void {
+  beat(seat: number): Beat {
+    const { turns, waits, doing, connection, slot } = readPulse(this.#pulseOf(seat));
+    // Many messages can be handled in one turn.
+    const counters = countersOf(this.#options.plan.counters, seat);
+    const progress = turns + (counters[MESSAGES] as number);
+    const what = () =>
+      connection === undefined ? doing : `${doing} of ${this.#connection(seat, connection, slot)}`;
+    return { progress, waits, doing: what };
+  }
+
+  left(seat: number): number {
     cleanUpAfterThread(this.#notesOf(seat));
-    countAsClosed(countersOf(this.#options.plan.counters, seat));
     this.#options.balancing?.left(seat);
     const mailbox = this.#boxes[seat];
     if (mailbox !== undefined) this.#mailboxes.vacate(mailbox);
     this.#boxes[seat] = undefined;
+    return countAsClosed(countersOf(this.#options.plan.counters, seat));
   }
 
   /** Once all threads have ended. */
   close(): void {
     this.#mailboxes.close();
+  }
+
+  #connection(seat: number, id: number, slot: number): string {
+    const descriptor = this.#notesOf(seat)[NOTES_AHEAD + slot] ?? -1;
+    const address = descriptor < 0 ? descriptor : remoteAddress(descriptor);
+    return typeof address === "number"
+      ? `connection ${id}`
+      : `connection ${id} (${formatAddress(address)})`;
+  }
+
+  #pulseOf(seat: number): Int32Array {
+    const pulse = this.#pulses[seat];
+    if (pulse === undefined) throw new RangeError(`there is no seat ${seat}`);
+    return pulse;
   }
 
   #notesOf(seat: number): Int32Array {
@@ -107,13 +140,18 @@ export class ReactorKind implements ThreadKind {
   }
 }
 
-/** What the thread had open and kept is gone with it; the next thread on its seat goes on counting from there. */
-function countAsClosed(counters: Float64Array): void {
-  counters[CLOSED] = (counters[CLOSED] as number) + (counters[CONNECTIONS] as number);
+/**
+ * What the thread had open and kept is gone with it; the next thread on its seat goes on counting from there. How many
+ * connections it had.
+ */
+function countAsClosed(counters: Float64Array): number {
+  const connections = counters[CONNECTIONS] as number;
+  counters[CLOSED] = (counters[CLOSED] as number) + connections;
   counters[CONNECTIONS] = 0;
   counters[OUTPUT_BYTES] = 0;
   counters[INPUT_BYTES] = 0;
   counters[SUBSCRIPTIONS] = 0;
+  return connections;
 }
 
 /** The worker's file beside this one: .ts while developing, .js as published. */

@@ -28,6 +28,7 @@ export interface ReactorThreadOptions {
   readonly report: (error: unknown) => void;
   /** See ReactorOptions. */
   readonly placement?: PlacementSeat | undefined;
+  readonly pulse?: Int32Array | undefined;
 }
 
 /** Listeners and whatever else needs a slot beside the connections. */
@@ -62,6 +63,7 @@ export class ReactorThread {
       counters: options.counters,
       report: options.report,
       placement,
+      pulse: options.pulse,
       poison: process.env.SLUICE_DEBUG_BORROW === "1",
       makeDriver: (events) =>
         makeDriver(options.driver, {

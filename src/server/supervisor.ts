@@ -1,33 +1,34 @@
-// Looks after threads: each seat has one Worker, which is started, replaced when it ends by itself, and closed in the end.
+// Looks after threads: each seat has one Worker, which is started, watched, replaced when it ends by itself, and closed in
+// the end. It runs in the thread that started the server.
 //
-// What a thread does is the business of its kind (a reactor, a worker of a pool): the supervisor knows only the
-// messages of worker-messages.ts, and hands on what a model and its threads have to say to each other. It runs in the thread that started the server.
+// What a thread does is the business of its kind (a reactor, a worker of a pool): the supervisor knows only the messages of
+// worker-messages.ts, and hands on what a model and its threads have to say to each other.
 //
 // Invariant: a seat is told `left` once for each worker that was on it, after that has ended and before the next one
 // starts: whatever the dead one noted in shared memory is cleaned up by nobody else.
 
 import { MessageChannel, type MessagePort, type ResourceLimits, Worker } from "node:worker_threads";
 import { deferred } from "../deferred.ts";
+import type { Limits } from "../limits.ts";
+import { Restarts } from "./restarts.ts";
+import { ThreadBlockedError, ThreadEndedError, type ThreadEndReason } from "./thread-ended.ts";
+import { type Beat, Watchdog } from "./watchdog.ts";
 import { type FromWorker, receivedError, type ToWorker } from "./worker-messages.ts";
-
-const FIRST_RESTART_MS = 50;
-const LONGEST_RESTART_MS = 1000;
-/** A server whose threads end so often within a minute gives up. */
-const RESTARTS_PER_MINUTE = 30;
-const MINUTE_MS = 60_000;
 
 /** What a model's threads are. */
 export interface ThreadKind {
   /** The worker's file: .ts while developing, .js as published. */
   readonly entry: URL;
-  /** Bounds of its heap; Node's own when left out. */
+  /** Further bounds of its memory; that of its heap is `limits.heapBytes`. */
   readonly resourceLimits?: ResourceLimits | undefined;
   /** What the thread is called, in errors and in `top -H`, which shows the first 15 letters. */
   name(seat: number): string;
   /** Given to the worker as its workerData, with `port` added. */
   startData(seat: number): object;
-  /** The thread of a seat is gone, however it ended: clean up what it left. */
-  left(seat: number): void;
+  /** The thread of a seat is gone, however it ended: clean up what it left, and say how many connections that were. */
+  left(seat: number): number;
+  /** How the thread gets on; one that cannot say so is not watched. */
+  beat?(seat: number): Beat;
   /** What the thread has to say to its model. */
   heard?(seat: number, message: unknown): void;
 }
@@ -36,6 +37,7 @@ export interface SupervisorOptions {
   readonly kind: ThreadKind;
   /** Threads at the most. */
   readonly seats: number;
+  readonly limits: Limits;
   readonly onError: (error: unknown) => void;
   /** The threads end too often: all have been terminated, and none is started any more. */
   readonly gaveUp: (error: Error) => void;
@@ -47,24 +49,49 @@ interface Seat<Ready> {
   port: MessagePort | undefined;
   /** Settles when the present worker works or has failed to. */
   ready: PromiseWithResolvers<Ready>;
+  /** When it began to work; undefined before. */
+  readyMs: number | undefined;
+  /** Why it is about to end, as far as that is known. */
+  end:
+    | { readonly reason: ThreadEndReason; readonly text: string; readonly cause?: unknown }
+    | undefined;
   /** Set while the worker is asked to close. */
   closed: PromiseWithResolvers<boolean> | undefined;
+  timer: NodeJS.Timeout | undefined;
 }
+
+/** What a closing thread may take beyond its deadline, and a terminated one to end. */
+const GRACE_MS = 2000;
+const MIB = 1024 * 1024;
 
 export class Supervisor<Ready> {
   readonly #options: SupervisorOptions;
   readonly #seats: readonly Seat<Ready>[];
+  readonly #restarts: Restarts;
+  readonly #watchdog: Watchdog;
   #closing = false;
-  #restarts: number[] = [];
 
   constructor(options: SupervisorOptions) {
+    const { seats, limits } = options;
     this.#options = options;
-    this.#seats = Array.from({ length: options.seats }, (_, index) => ({
+    this.#restarts = new Restarts(seats, limits.restarts);
+    this.#watchdog = new Watchdog({
+      blockedMs: limits.blockedMs,
+      warn: (seat, blockedMs, what) => this.#warn(seat, blockedMs, what),
+      end: (seat, blockedMs, what) => {
+        const text = `was ended, blocked for ${seconds(blockedMs)} by ${what}`;
+        void this.#finish(this.#seat(seat), { reason: "blocked", text });
+      },
+    });
+    this.#seats = Array.from({ length: seats }, (_, index) => ({
       index,
       worker: undefined,
       port: undefined,
       ready: deferred<Ready>(),
+      readyMs: undefined,
+      end: undefined,
       closed: undefined,
+      timer: undefined,
     }));
   }
 
@@ -91,7 +118,7 @@ export class Supervisor<Ready> {
   /** Terminates every thread. */
   async abandon(): Promise<void> {
     this.#closing = true;
-    await Promise.all(this.#seats.map((seat) => seat.worker?.terminate()));
+    await Promise.all(this.#seats.map((seat) => this.#finish(seat)));
   }
 
   #seat(index: number): Seat<Ready> {
@@ -101,44 +128,86 @@ export class Supervisor<Ready> {
   }
 
   #occupy(seat: Seat<Ready>): Promise<Ready> {
-    const { kind, onError } = this.#options;
+    const { kind, limits } = this.#options;
     const { port1, port2 } = new MessageChannel();
     const worker = new Worker(kind.entry, {
       name: kind.name(seat.index),
       workerData: { ...kind.startData(seat.index), port: port2 },
       transferList: [port2],
-      ...(kind.resourceLimits !== undefined && { resourceLimits: kind.resourceLimits }),
+      resourceLimits: {
+        ...kind.resourceLimits,
+        maxOldGenerationSizeMb: Math.ceil(limits.heapBytes / MIB),
+      },
     });
     seat.worker = worker;
     seat.port = port1;
     seat.ready = deferred<Ready>();
-    port1.on("message", (message: FromWorker<Ready>) => this.#heard(seat, message));
-    worker.on("error", (error) => onError(error));
+    seat.readyMs = undefined;
+    seat.end = undefined;
+    seat.timer = setTimeout(() => this.#late(seat), limits.startMs).unref();
+    port1.on("message", (message: FromWorker<Ready>) => this.#heard(seat, worker, message));
+    worker.on("error", (error) => {
+      seat.end ??= endOf(error, limits);
+    });
     worker.on("exit", (code) => this.#left(seat, worker, code));
     return seat.ready.promise;
   }
 
-  #heard(seat: Seat<Ready>, message: FromWorker<Ready>): void {
-    if (message.kind === "ready") seat.ready.resolve(message.ready);
+  #heard(seat: Seat<Ready>, worker: Worker, message: FromWorker<Ready>): void {
+    const { kind, onError } = this.#options;
+    if (message.kind === "ready") this.#ready(seat, worker, message.ready);
     else if (message.kind === "failed") this.#failed(seat, receivedError(message.error));
-    else if (message.kind === "error") this.#options.onError(message.error);
+    else if (message.kind === "error") onError(message.error);
     else if (message.kind === "closed") seat.closed?.resolve(message.clean);
-    else this.#options.kind.heard?.(seat.index, message.message);
+    else kind.heard?.(seat.index, message.message);
+  }
+
+  #ready(seat: Seat<Ready>, worker: Worker, ready: Ready): void {
+    const { kind } = this.#options;
+    clearTimeout(seat.timer);
+    seat.readyMs = performance.now();
+    if (kind.beat !== undefined) {
+      this.#watchdog.watch(seat.index, worker, kind.beat.bind(kind, seat.index));
+    }
+    seat.ready.resolve(ready);
+  }
+
+  #late(seat: Seat<Ready>): void {
+    const { kind, limits } = this.#options;
+    const within = seconds(limits.startMs);
+    this.#failed(seat, new Error(`${kind.name(seat.index)} has not started within ${within}`));
   }
 
   #failed(seat: Seat<Ready>, error: Error): void {
+    const text = `could not start: ${error.message}`;
     seat.ready.reject(error);
-    void seat.worker?.terminate();
+    void this.#finish(seat, { reason: "start", text, cause: error });
+  }
+
+  #warn(index: number, blockedMs: number, what: string): void {
+    const { kind, limits, onError } = this.#options;
+    const text = `${kind.name(index)} has been blocked for ${seconds(blockedMs)} by ${what}`;
+    const then = `after ${seconds(limits.blockedMs)} it is ended`;
+    onError(new ThreadBlockedError(index, blockedMs, `${text}; ${then}`));
   }
 
   #left(seat: Seat<Ready>, worker: Worker, code: number): void {
     if (seat.worker !== worker) return;
     const { kind, onError } = this.#options;
+    const { reason, text, cause } = seat.end ?? {
+      reason: "exit",
+      text: `ended by itself with code ${code}`,
+      cause: undefined,
+    };
+    this.#watchdog.leave(seat.index);
+    clearTimeout(seat.timer);
     seat.worker = undefined;
     seat.port?.close();
     seat.port = undefined;
-    kind.left(seat.index);
-    const error = new Error(`${kind.name(seat.index)} ended by itself with code ${code}`);
+    const connections = kind.left(seat.index);
+    const many = connections === 1 ? "1 connection" : `${connections} connections`;
+    const told = `${kind.name(seat.index)} ${text}; ${many} ended with it`;
+    const error = new ThreadEndedError(seat.index, reason, connections, told, cause);
     seat.ready.reject(error);
     seat.closed?.resolve(false);
     if (this.#closing) return;
@@ -147,28 +216,67 @@ export class Supervisor<Ready> {
   }
 
   #replace(seat: Seat<Ready>): void {
-    const { onError, gaveUp } = this.#options;
     const now = performance.now();
-    this.#restarts = this.#restarts.filter((at) => now - at < MINUTE_MS);
-    this.#restarts.push(now);
-    if (this.#restarts.length > RESTARTS_PER_MINUTE) {
-      const error = new Error(`${RESTARTS_PER_MINUTE} threads ended within a minute: giving up`);
-      void this.abandon().then(() => gaveUp(error));
-      return;
-    }
-    const wait = Math.min(FIRST_RESTART_MS * 2 ** (this.#restarts.length - 1), LONGEST_RESTART_MS);
-    setTimeout(() => {
-      if (!this.#closing) this.#occupy(seat).catch(onError);
+    const worked = ({ readyMs }: Seat<Ready>) => (readyMs === undefined ? 0 : now - readyMs);
+    const others = this.#seats.filter(({ worker }) => worker !== undefined);
+    const wait = this.#restarts.ended(seat.index, worked(seat), Math.max(0, ...others.map(worked)));
+    if (wait === undefined) return void this.#giveUp();
+    seat.timer = setTimeout(() => {
+      // Whether it can start is told when it has ended.
+      if (!this.#closing) this.#occupy(seat).catch(() => undefined);
     }, wait);
+  }
+
+  async #giveUp(): Promise<void> {
+    const { limits, gaveUp } = this.#options;
+    await this.abandon();
+    gaveUp(new Error(`${limits.restarts} threads in a row ended within a second: giving up`));
   }
 
   async #closeSeat(seat: Seat<Ready>, drainMs: number): Promise<boolean> {
     const { worker, port } = seat;
+    clearTimeout(seat.timer);
     if (worker === undefined || port === undefined) return true;
-    seat.closed = deferred<boolean>();
+    const closed = deferred<boolean>();
+    seat.closed = closed;
     port.postMessage({ kind: "close", drainMs } satisfies ToWorker);
-    const clean = await seat.closed.promise;
-    await worker.terminate();
+    const late = setTimeout(() => closed.resolve(false), drainMs + GRACE_MS);
+    const clean = await closed.promise;
+    clearTimeout(late);
+    await this.#finish(seat);
     return clean;
   }
+
+  /** Terminates the thread of a seat. One that is in a native call cannot be: it must not hold up the others' end. */
+  async #finish(seat: Seat<Ready>, end?: Seat<Ready>["end"]): Promise<void> {
+    const { worker } = seat;
+    if (worker === undefined) return;
+    seat.end ??= end;
+    const late = deferred<void>();
+    const timer = setTimeout(late.resolve, GRACE_MS);
+    const ended = await Promise.race([worker.terminate(), late.promise]);
+    clearTimeout(timer);
+    if (ended !== undefined) return;
+    worker.unref();
+    const name = this.#options.kind.name(seat.index);
+    this.#options.onError(new Error(`${name} cannot be ended while it is in a native call`));
+  }
+}
+
+function endOf(error: unknown, limits: Limits): Seat<unknown>["end"] {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code === "ERR_WORKER_OUT_OF_MEMORY") {
+    const mebibytes = Math.ceil(limits.heapBytes / MIB);
+    return {
+      reason: "heap",
+      text: `ended by itself: its heap reached ${mebibytes} MiB`,
+      cause: error,
+    };
+  }
+  const what = error instanceof Error ? error.message : String(error);
+  return { reason: "error", text: `ended by itself: ${what}`, cause: error };
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(1)} s`;
 }

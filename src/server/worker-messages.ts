@@ -22,6 +22,7 @@ export interface ReactorStart {
   readonly notes: Int32Array;
   /** Its seat among the reactors that hand connections to each other, when they do. */
   readonly placement?: PlacementSeat;
+  readonly pulse: Int32Array;
 }
 
 /** Every worker gets one with its start data. */

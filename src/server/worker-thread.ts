@@ -38,6 +38,7 @@ async function run(start: ReactorStart & WithPort): Promise<void> {
       counters: start.counters,
       notes: start.notes,
       placement: start.placement,
+      pulse: start.pulse,
       report: (error) => say({ kind: "error", error: cloneable(error) }),
     });
     say({ kind: "ready", ready: await thread.listen(start.target) });

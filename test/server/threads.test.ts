@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { OptionError } from "../../src/limits.ts";
 import type { ServeOptions } from "../../src/server/options.ts";
 import { type Server, serve } from "../../src/server/serve.ts";
+import { ThreadEndedError, type ThreadEndReason } from "../../src/server/thread-ended.ts";
 import { Child } from "../support/child.ts";
 import { Client } from "../support/client.ts";
 import { DRIVERS, RAW_DRIVERS } from "../support/drivers.ts";
@@ -66,7 +67,16 @@ for (const { name: driver, skip } of DRIVERS) {
   });
 }
 
-const DEATHS = 3;
+/** What lethal.ts is told, as what it is reported, and how often. */
+const WAYS_TO_DIE: readonly (readonly [string, ThreadEndReason, number])[] = [
+  ["throw", "error", 3],
+  ["throw at once", "error", 2],
+  ["exit", "exit", 3],
+  ["heap", "heap", 2],
+  ["loop", "blocked", 1],
+  ["loop later", "blocked", 1],
+];
+const TERMINATIONS = 3;
 
 /** The replacement is there when connections land on both threads again. */
 async function bothAccept(t: TestContext, server: Server): Promise<void> {
@@ -86,20 +96,22 @@ async function bothAccept(t: TestContext, server: Server): Promise<void> {
 
 for (const { name: driver, skip } of RAW_DRIVERS) {
   describe(`threads that die, ${driver}`, { skip }, () => {
-    for (const death of ["throw", "throw at once", "exit"]) {
-      test(`${death}, under load, ${DEATHS} times: only its own connections end`, async (t) => {
-        const errors: string[] = [];
+    for (const [death, reason, deaths] of WAYS_TO_DIE) {
+      test(`${death}, under load, ${deaths} times: only its own connections end`, async (t) => {
+        const ends: ThreadEndedError[] = [];
         const server = await start(t, {
           driver,
           threads: 2,
-          onError: (error) => void errors.push(String(error)),
+          // A heap that is almost full holds its thread up too.
+          limits: { blockedMs: reason === "blocked" ? 1000 : 10_000, heapBytes: 24 * 1024 * 1024 },
+          onError: (error) => error instanceof ThreadEndedError && ends.push(error),
         });
         const warm = await Client.connect(t, server.address);
         await threadOf(warm);
         warm.destroy();
         await until(() => server.statistics().connections === 0, "nobody");
         const before = descriptorsOf("self");
-        for (let round = 1; round <= DEATHS; round++) {
+        for (let round = 1; round <= deaths; round++) {
           const load = Array.from({ length: 12 }, (_, n) => new Load(t, server.address, n + 1));
           await until(() => load.every(({ rounds }) => rounds > 3), "a running load");
           const victim = await Client.connect(t, server.address);
@@ -110,7 +122,7 @@ for (const { name: driver, skip } of RAW_DRIVERS) {
           await assertHarmless(load, thread);
           await Promise.all(load.map((each) => each.stop()));
           for (const each of load) each.client.destroy();
-          await until(() => errors.length >= round, "being told");
+          await until(() => ends.length >= round, "being told");
           await bothAccept(t, server);
         }
         await until(() => server.statistics().connections === 0, "no connections");
@@ -120,7 +132,12 @@ for (const { name: driver, skip } of RAW_DRIVERS) {
           () => descriptorsOf("self") === before,
           () => `${descriptorsOf("self")} descriptors, ${before} before`,
         );
-        assert.match(errors.join("\n"), /ended by itself/);
+        assert.deepEqual(
+          ends.map((end) => end.reason),
+          new Array(deaths).fill(reason),
+        );
+        const lost = ends.reduce((sum, end) => sum + end.connections, 0);
+        assert.ok(lost >= deaths, `${lost} connections ended with their threads`);
         assert.equal(await server.close(), true);
       });
     }
@@ -135,7 +152,7 @@ for (const { name: driver, skip } of RAW_DRIVERS) {
     const [, port] = await child.says(/port (\d+)/);
     const address = { family: "ipv4", host: "127.0.0.1", port: Number(port) } as const;
     let before = -1;
-    for (let round = 1; round <= DEATHS; round++) {
+    for (let round = 1; round <= TERMINATIONS; round++) {
       const idle = await Client.connect(t, address);
       const thread = await threadOf(idle);
       assert.equal(await child.ask(`terminate ${thread}`), "replaced");

@@ -143,6 +143,7 @@ const UNUSED = (({ connectionSubscriptions, subscriptions, mailboxBytes, mapByte
 function generousLimits(random: Random): Limits {
   const highWaterBytes = 2 ** random.between(6, 16);
   return {
+    ...completeLimits(),
     connections: random.pick([3, 64]),
     connectionsPerAddress: 64,
     outputBytes: 4 * MIB,
@@ -162,6 +163,7 @@ function generousLimits(random: Random): Limits {
 function tightLimits(random: Random): Limits {
   const highWaterBytes = 2 ** random.between(2, 17);
   return {
+    ...completeLimits(),
     connections: random.pick([1, 2, 3, 64]),
     connectionsPerAddress: random.pick([1, 2, 64]),
     outputBytes: MIB,

@@ -57,6 +57,7 @@ class MultiReactor implements RunningModel {
     this.#threads = new Supervisor({
       kind: this.#kind,
       seats: threads,
+      limits: plan.options.limits,
       onError,
       gaveUp: (error) => {
         this.#release();

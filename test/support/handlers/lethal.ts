@@ -17,6 +17,23 @@ export default handlers<string, string>({
         throw new Error("thrown in a tick");
       });
     } else if (line === "exit") process.exit(3);
+    else if (line === "loop") loop();
+    else if (line === "loop later") setTimeout(loop, 0);
+    else if (line === "work") {
+      const until = performance.now() + 20;
+      while (performance.now() < until);
+      connection.send(line);
+    } else if (line === "heap") setImmediate(fillHeap, []);
     else connection.send(line);
   },
 });
+
+function loop(): never {
+  for (;;);
+}
+
+/** A little at a time, as a leak does, while connections are served. */
+function fillHeap(kept: unknown[]): void {
+  for (let n = 0; n < 20_000; n++) kept.push({ n });
+  setImmediate(fillHeap, kept);
+}

@@ -1,0 +1,70 @@
+// The handlers of a connection's life beside its messages: opened, draining, closed. What they throw or promise is looked
+// after here, and while one runs the pulse says so.
+
+import type { Driver } from "../driver/driver.ts";
+import { slotOf } from "../driver/handle.ts";
+import type { Closing } from "./closing.ts";
+import { BUSY, CLOSING, DRAINING, type ReactorConnection } from "./connection.ts";
+import type { Incoming } from "./incoming.ts";
+import { IN_CLOSED, IN_DRAINING, IN_OPENED, type Pulse } from "./pulse.ts";
+
+export class Milestones<Message, Sent, State> {
+  readonly #driver: Driver;
+  readonly #incoming: Incoming<Message, Sent, State>;
+  readonly #closing: Closing<Message, Sent, State>;
+  readonly #pulse: Pulse;
+
+  constructor(
+    driver: Driver,
+    incoming: Incoming<Message, Sent, State>,
+    closing: Closing<Message, Sent, State>,
+    pulse: Pulse,
+  ) {
+    this.#driver = driver;
+    this.#incoming = incoming;
+    this.#closing = closing;
+    this.#pulse = pulse;
+  }
+
+  /** It is a connection from here on: its bytes are received. */
+  opened(connection: ReactorConnection<Message, Sent, State>): void {
+    const { handlers } = connection.table;
+    const before = this.#pulse.enter(IN_OPENED, connection.id, slotOf(connection.handle));
+    try {
+      if (handlers.opened !== undefined) {
+        this.#incoming.run(connection, handlers.opened(connection));
+      }
+    } catch (error) {
+      this.#closing.handlerFailed(connection, error);
+    }
+    this.#pulse.leave(before);
+    this.#driver.resume(connection.handle);
+  }
+
+  /** It closes now if it has nothing to do, else as soon as it has not. */
+  draining(connection: ReactorConnection<Message, Sent, State>): void {
+    connection.flags |= DRAINING;
+    const before = this.#pulse.enter(IN_DRAINING, connection.id, slotOf(connection.handle));
+    try {
+      connection.table.handlers.draining?.(connection);
+    } catch (error) {
+      this.#closing.handlerFailed(connection, error);
+    }
+    this.#pulse.leave(before);
+    const busy = (connection.flags & BUSY) !== 0 || connection.unread !== undefined;
+    if ((connection.flags & CLOSING) !== 0) return;
+    if (busy) this.#incoming.stopReading(connection);
+    else this.#closing.close(connection, "shutdown");
+  }
+
+  closed(connection: ReactorConnection<Message, Sent, State>): void {
+    const before = this.#pulse.enter(IN_CLOSED, connection.id, slotOf(connection.handle));
+    try {
+      const { reason = "closed", error } = connection;
+      connection.table.handlers.closed?.(connection, reason, error);
+    } catch (error) {
+      connection.table.report(error);
+    }
+    this.#pulse.leave(before);
+  }
+}

@@ -1,0 +1,162 @@
+// Watches over threads from another one: who is busy with one thing for too long is reported, and then ended.
+//
+// A thread says in shared memory how it gets on (`Beat`), and Node knows for how long its event loop has been idle: whoever
+// neither waits nor gets on is blocked. Asking costs the thread nothing. Time in which this thread itself was held up does
+// not count, so that a process which was stopped for a minute finds its threads alive.
+//
+// Ending a thread stops JavaScript, Atomics.wait and regular expressions. A native call that blocks ends when it ends.
+
+import { fileURLToPath } from "node:url";
+import type { Worker } from "node:worker_threads";
+
+/** How a thread gets on. */
+export interface Beat {
+  /** Changes whenever it does. */
+  readonly progress: number;
+  /** It waits, for whatever may come. */
+  readonly waits: boolean;
+  /** What it is busy with, in words. */
+  doing(): string;
+}
+
+export interface WatchdogOptions {
+  /** How long a thread may be busy with one thing. */
+  readonly blockedMs: number;
+  /** It has been for a while: what with, in words. */
+  readonly warn: (seat: number, blockedMs: number, what: string) => void;
+  /** It has been for too long. */
+  readonly end: (seat: number, blockedMs: number, what: string) => void;
+}
+
+/** Share of the limit at which it is reported. */
+const WARNING = 0.2;
+const CHECKS_PER_LIMIT = 20;
+const SHORTEST_CHECK_MS = 5;
+const LONGEST_CHECK_MS = 250;
+/** How long is looked where a blocked thread is. */
+const SAMPLE_MS = 50;
+/** Who does not answer by then is in a native call. */
+const ANSWER_MS = 500;
+
+interface Watch {
+  readonly worker: Worker;
+  readonly beat: () => Beat;
+  progress: number;
+  blockedMs: number;
+  warned: boolean;
+  /** Where in the code it was when it was reported. */
+  where: string;
+}
+
+export class Watchdog {
+  readonly #options: WatchdogOptions;
+  readonly #everyMs: number;
+  readonly #watches = new Map<number, Watch>();
+  #timer: NodeJS.Timeout | undefined;
+  #lookedMs = 0;
+
+  constructor(options: WatchdogOptions) {
+    this.#options = options;
+    const everyMs = options.blockedMs / CHECKS_PER_LIMIT;
+    this.#everyMs = Math.min(Math.max(everyMs, SHORTEST_CHECK_MS), LONGEST_CHECK_MS);
+  }
+
+  /** From now on, until the seat is left. */
+  watch(seat: number, worker: Worker, beat: () => Beat): void {
+    const watch = { worker, beat, progress: Number.NaN, blockedMs: 0, warned: false, where: "" };
+    this.#watches.set(seat, watch);
+    if (this.#timer !== undefined) return;
+    this.#lookedMs = performance.now();
+    this.#timer = setInterval(() => this.#look(), this.#everyMs).unref();
+  }
+
+  leave(seat: number): void {
+    this.#watches.delete(seat);
+    if (this.#watches.size > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #look(): void {
+    const now = performance.now();
+    const elapsed = Math.min(now - this.#lookedMs, 2 * this.#everyMs);
+    this.#lookedMs = now;
+    for (const [seat, watch] of this.#watches) this.#lookAt(seat, watch, elapsed);
+  }
+
+  #lookAt(seat: number, watch: Watch, elapsed: number): void {
+    const beat = watch.beat();
+    const progress = beat.progress + watch.worker.performance.eventLoopUtilization().idle;
+    if (beat.waits || progress !== watch.progress) {
+      watch.progress = progress;
+      watch.blockedMs = 0;
+      watch.warned = false;
+      watch.where = "";
+      return;
+    }
+    watch.blockedMs += elapsed;
+    const { blockedMs, end } = this.#options;
+    if (watch.blockedMs >= blockedMs) {
+      this.leave(seat);
+      end(seat, watch.blockedMs, beat.doing() + watch.where);
+    } else if (watch.blockedMs >= blockedMs * WARNING && !watch.warned) {
+      watch.warned = true;
+      void this.#warn(seat, watch, beat.doing());
+    }
+  }
+
+  async #warn(seat: number, watch: Watch, doing: string): Promise<void> {
+    const { blockedMs } = watch;
+    const where = await whereIs(watch.worker);
+    // Its end, or that of the watch, has been told meanwhile.
+    if (this.#watches.get(seat) !== watch) return;
+    const place = where === undefined ? "" : `, in ${where}`;
+    if (watch.warned) watch.where = place;
+    this.#options.warn(seat, blockedMs, doing + place);
+  }
+}
+
+interface ProfileNode {
+  readonly hitCount?: number;
+  readonly callFrame: { readonly functionName: string; readonly url: string };
+  readonly positionTicks?: readonly { readonly line: number; readonly ticks: number }[];
+}
+
+/**
+ * Where in its code a thread is, as V8's profiler sees it: the innermost function that was not compiled on the way, which may
+ * be the caller of the one that loops. Undefined when it cannot be interrupted or this Node cannot look. */
+async function whereIs(worker: Worker): Promise<string | undefined> {
+  // Since Node 24.8.
+  if (typeof worker.startCpuProfile !== "function") return undefined;
+  try {
+    const handle = await answered(worker.startCpuProfile());
+    if (handle === undefined) return undefined;
+    await after(SAMPLE_MS);
+    const profile = await answered(handle.stop());
+    return profile === undefined ? undefined : busiest(JSON.parse(profile).nodes);
+  } catch {
+    // The thread has ended meanwhile: its end is told by whoever waits for that.
+    return undefined;
+  }
+}
+
+function busiest(nodes: readonly ProfileNode[]): string | undefined {
+  let most: ProfileNode | undefined;
+  for (const node of nodes) {
+    const own = node.callFrame.url.startsWith("file:");
+    if (own && (node.hitCount ?? 0) > (most?.hitCount ?? 0)) most = node;
+  }
+  if (most === undefined) return undefined;
+  const { functionName, url } = most.callFrame;
+  const [line] = (most.positionTicks ?? []).toSorted((a, b) => b.ticks - a.ticks);
+  const at = line === undefined ? "" : `:${line.line}`;
+  return `${functionName || "a function"} (${fileURLToPath(url)}${at})`;
+}
+
+function answered<Value>(promise: Promise<Value>): Promise<Value | undefined> {
+  return Promise.race([promise, after(ANSWER_MS)]);
+}
+
+function after(ms: number): Promise<undefined> {
+  return new Promise((resolve) => setTimeout(() => resolve(undefined), ms).unref());
+}

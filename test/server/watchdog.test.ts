@@ -1,0 +1,55 @@
+// The watchdog by itself, over threads that say what the test wants.
+
+import assert from "node:assert/strict";
+import { type TestContext, test } from "node:test";
+import { Worker } from "node:worker_threads";
+import { type Beat, Watchdog } from "../../src/server/watchdog.ts";
+import { until } from "../support/until.ts";
+
+const BLOCKED_MS = 200;
+/** Its event loop never comes to rest, so only what it says of itself counts. */
+const RESTLESS = "const again = () => setImmediate(again); again();";
+
+async function watched(t: TestContext, beat: () => Beat) {
+  const worker = new Worker(RESTLESS, { eval: true });
+  t.after(() => worker.terminate());
+  await until(() => worker.performance.eventLoopUtilization().active > 0, "a running thread");
+  const told: string[] = [];
+  const watchdog = new Watchdog({
+    blockedMs: BLOCKED_MS,
+    warn: (seat, _, what) => void told.push(`warned ${seat} ${what}`),
+    end: (seat, _, what) => void told.push(`ended ${seat} ${what}`),
+  });
+  watchdog.watch(7, worker, beat);
+  t.after(() => watchdog.leave(7));
+  return told;
+}
+
+const doing = () => "a dance";
+
+test("who does not get on is reported, and ended at the limit, once", async (t) => {
+  const told = await watched(t, () => ({ progress: 1, waits: false, doing }));
+  await until(() => told.some((text) => text.startsWith("ended")), "the end");
+  assert.match(told.at(-1) ?? "", /^ended 7 a dance/);
+  assert.ok(told.length <= 2, told.join());
+});
+
+test("time in which the watching thread was held up itself does not count", async (t) => {
+  const told = await watched(t, () => ({ progress: 1, waits: false, doing }));
+  const nobody = new Int32Array(new SharedArrayBuffer(4));
+  Atomics.wait(nobody, 0, 0, BLOCKED_MS * 5);
+  // The look that is overdue.
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(told, []);
+  await until(() => told.length > 0, "being ended all the same");
+});
+
+test("who waits, and who gets on, is left alone", async (t) => {
+  let turns = 0;
+  const waiting = await watched(t, () => ({ progress: 1, waits: true, doing }));
+  const busy = await watched(t, () => ({ progress: turns++, waits: false, doing }));
+  // Each look is a turn: so many take longer than the limit.
+  await until(() => turns > 40, "many looks");
+  assert.deepEqual([...waiting, ...busy], []);
+});
