@@ -27,6 +27,11 @@ export interface Decoder<Message> {
   next(input: Input): Message | undefined;
   /** Bytes kept of an unfinished message: counted against the memory limit, and > 0 at the end means truncated. */
   readonly pending: number;
+  /**
+   * The bytes kept of an unfinished message, as they came: `pending` of them. A new decoder that is given these first must go
+   * on as this one would. It lets a connection move to another thread; one whose decoder cannot say this stays where it is.
+   */
+  kept?(): Uint8Array;
 }
 
 /** Where an encoder puts its bytes: a connection's send queue. */

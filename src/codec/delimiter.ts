@@ -43,6 +43,10 @@ class DelimiterDecoder implements Decoder<Buffer> {
     return this.#unfinished.length;
   }
 
+  kept(): Buffer {
+    return this.#unfinished.copy();
+  }
+
   next(input: Input): Buffer | undefined {
     const { offset, end } = input;
     if (offset === end) return undefined;

@@ -17,6 +17,10 @@ class FixedSizeDecoder implements Decoder<Buffer> {
     return this.#unfinished.length;
   }
 
+  kept(): Buffer {
+    return this.#unfinished.copy();
+  }
+
   next(input: Input): Buffer | undefined {
     const missing = this.#size - this.#unfinished.length;
     if (input.end - input.offset < missing) {

@@ -57,6 +57,10 @@ class LengthPrefixDecoder implements Decoder<Buffer> {
     return this.#headerBytes + this.#unfinished.length;
   }
 
+  kept(): Buffer {
+    return Buffer.concat([this.#header(), this.#unfinished.copy()]);
+  }
+
   next(input: Input): Buffer | undefined {
     if (this.#body === UNKNOWN && !this.#readHeader(input)) return undefined;
     const body = this.#body;
@@ -109,6 +113,21 @@ class LengthPrefixDecoder implements Decoder<Buffer> {
       throw new DecodeError("EBADMSG", "a length (varint) is longer than 32 bits");
     }
     return byte <= 0x7f;
+  }
+
+  /** What has come of the header, from the number that it says. */
+  #header(): Buffer {
+    const { width, littleEndian } = this.#layout;
+    const header = Buffer.alloc(this.#headerBytes);
+    let rest = this.#length;
+    for (let n = 0; n < header.length; n++) {
+      const radix = width === 0 ? 0x80 : 0x100;
+      // Of a varint all bytes but the last say that another one follows, and so does the last if the header is not whole.
+      const follows = width === 0 && (n + 1 < header.length || this.#body === UNKNOWN) ? 0x80 : 0;
+      header[width === 0 || littleEndian ? n : header.length - 1 - n] = (rest % radix) + follows;
+      rest = Math.floor(rest / radix);
+    }
+    return header;
   }
 
   #checkedBody(): number {

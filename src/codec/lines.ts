@@ -41,6 +41,10 @@ class LinesDecoder implements Decoder<string> {
     return this.#unfinished.length;
   }
 
+  kept(): Buffer {
+    return this.#unfinished.copy();
+  }
+
   next(input: Input): string | undefined {
     const { bytes, offset, end } = input;
     if (offset === end) return undefined;

@@ -3,9 +3,11 @@
 // TCP keeps order and bytes but no borders: where one chunk ends is chance. Nothing is ever unfinished, so one decoder
 // without state serves all connections.
 
-import type { Buffer } from "node:buffer";
+import { Buffer } from "node:buffer";
 import type { Codec, Decoder, Input } from "./codec.ts";
 import { type MessageBytes, takeBytes, writeBytes } from "./message-bytes.ts";
+
+const NOTHING = Buffer.alloc(0);
 
 const DECODER: Decoder<Buffer> = {
   pending: 0,
@@ -13,6 +15,7 @@ const DECODER: Decoder<Buffer> = {
     const length = input.end - input.offset;
     return length === 0 ? undefined : takeBytes(input, length);
   },
+  kept: () => NOTHING,
 };
 
 /**

@@ -45,6 +45,11 @@ export class Unfinished {
     return this.#bytes[index] as number;
   }
 
+  /** A copy of all bytes kept. */
+  copy(): Buffer {
+    return Buffer.from(this.#bytes.subarray(0, this.#length));
+  }
+
   /** The last byte kept; there must be one. */
   last(): number {
     return this.#bytes[this.#length - 1];

@@ -6,7 +6,13 @@
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { type Codec, DecodeError, type Input, type Output } from "../../src/codec/codec.ts";
+import {
+  type Codec,
+  DecodeError,
+  type Decoder,
+  type Input,
+  type Output,
+} from "../../src/codec/codec.ts";
 
 const BEFORE = 7;
 const OVERWRITTEN = 0xee;
@@ -49,10 +55,11 @@ export function decode<Message>(
   codec: Codec<Message, never>,
   chunks: readonly Uint8Array[],
   borrow = false,
+  moving = false,
 ): Outcome {
   const stream = Buffer.concat(chunks);
   const feed = new Feed(stream.length, borrow);
-  const decoder = codec.decoder();
+  let decoder = codec.decoder();
   const messages: unknown[] = [];
   let fed = 0;
   for (const chunk of chunks) {
@@ -72,8 +79,22 @@ export function decode<Message>(
     assert.equal(feed.offset, feed.end, "without a message all input must be taken");
     assert.ok(decoder.pending <= fed, "no more can be pending than has come");
     feed.overwrite();
+    if (moving) decoder = moved(codec, decoder);
   }
   return { messages: messages.map(shown), error: undefined, pending: decoder.pending };
+}
+
+/** The decoder that goes on in another thread, when this one can say what it keeps. */
+function moved<Message>(codec: Codec<Message, never>, decoder: Decoder<Message>): Decoder<Message> {
+  const kept = decoder.kept?.();
+  if (kept === undefined) return decoder;
+  assert.equal(kept.length, decoder.pending);
+  const next = codec.decoder();
+  const feed = new Feed(kept.length).put(kept, Buffer.alloc(0));
+  assert.equal(next.next(feed), undefined, "what is kept is no message");
+  feed.overwrite();
+  assert.equal(next.pending, decoder.pending);
+  return next;
 }
 
 function shown(message: unknown): unknown {
@@ -87,7 +108,9 @@ export function checkEverySplit<Message>(
   expected: Outcome,
 ): void {
   for (const borrow of [false, true]) {
-    assert.deepEqual(decode(codec, cutAt(stream, allOffsets(stream)), borrow), expected);
+    const bytes = cutAt(stream, allOffsets(stream));
+    assert.deepEqual(decode(codec, bytes, borrow), expected);
+    assert.deepEqual(decode(codec, bytes, borrow, true), expected, "moved after each byte");
     for (let first = 0; first <= stream.length; first++) {
       for (let second = first; second <= stream.length; second++) {
         const outcome = decode(codec, cutAt(stream, [first, second]), borrow);
@@ -108,6 +131,7 @@ export function checkAgainst<Message>(
     fc.property(streams, cuts, fc.boolean(), (stream, offsets, borrow) => {
       const expected = oracle(stream);
       assert.deepEqual(decode(codec, cutAt(stream, offsets), borrow), expected);
+      assert.deepEqual(decode(codec, cutAt(stream, offsets), borrow, true), expected, "moved");
       assert.deepEqual(decode(codec, cutAt(stream, allOffsets(stream)), borrow), expected);
     }),
     { numRuns: 1000 },
