@@ -27,7 +27,6 @@ const HEADERS = [
   "sys/syscall.h",
   "sys/time.h",
   "sys/un.h",
-  "linux/aio_abi.h",
   "linux/io_uring.h",
 ];
 /** The numbers of system calls on arm64, and on every architecture that came after it. */
@@ -78,24 +77,12 @@ const EXPRESSIONS: Readonly<Record<string, string>> = {
   POLLFD_REVENTS: "offsetof(struct pollfd, revents)",
   SIZEOF_TIMEVAL: "sizeof(struct timeval)",
   TIMEVAL_USEC: "offsetof(struct timeval, tv_usec)",
-  SIZEOF_IOCB: "sizeof(struct iocb)",
-  IOCB_DATA: "offsetof(struct iocb, aio_data)",
-  IOCB_OPCODE: "offsetof(struct iocb, aio_lio_opcode)",
-  IOCB_FILDES: "offsetof(struct iocb, aio_fildes)",
-  IOCB_BUF: "offsetof(struct iocb, aio_buf)",
-  IOCB_NBYTES: "offsetof(struct iocb, aio_nbytes)",
-  SIZEOF_IO_EVENT: "sizeof(struct io_event)",
-  IO_EVENT_DATA: "offsetof(struct io_event, data)",
-  IO_EVENT_RES: "offsetof(struct io_event, res)",
   SIZEOF_EPOLL_EVENT: "sizeof(struct epoll_event)",
   EPOLL_EVENT_DATA: "offsetof(struct epoll_event, data)",
 };
 
 /** Enum constants: C cannot ask whether they are defined, but all are older than the headers that are needed. */
-const ENUM = /^IORING_OP_|^IORING_REGISTER_|^IORING_CQE_BUFFER_SHIFT$|^IOCB_CMD_/;
-
-/** No header has them: libaio reads this structure of the kernel's fs/aio.c too, and knows it by its magic number. */
-export const WITHOUT_HEADER = /^(?:SIZEOF_)?AIO_RING(?:_|$)/;
+const ENUM = /^IORING_OP_|^IORING_REGISTER_|^IORING_CQE_BUFFER_SHIFT$/;
 
 /**
  * Fields that the code writes by numbers of its own (src/driver/uring-ring.ts, buffer-pool.ts, src/sys/address.ts). They stand

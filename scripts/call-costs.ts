@@ -16,14 +16,13 @@ type Kind = "int32" | "uint32" | "pointer" | "uint64";
 
 /** Signatures of src/sys/native-library.ts that lie on the path of every message. */
 const HOT: readonly (readonly [what: string, types: readonly Kind[]])[] = [
-  ["read, write", ["int32", "pointer", "uint32"]],
+  ["syscall with words", ["pointer", "pointer", "pointer", "pointer", "pointer", "pointer"]],
+  ["io_uring_enter, timed", ["int32", "int32", "uint32", "uint32", "uint32", "pointer", "uint64"]],
   ["recv, send, were they used", ["int32", "pointer", "uint64", "int32"]],
-  ["io_uring_enter", ["int32", "int32", "uint32", "uint32", "uint32", "pointer", "uint64"]],
-  ["epoll_pwait", ["int32", "int32", "pointer", "int32", "int32", "pointer", "uint64"]],
 ];
 
 /** Median over the rounds of the time of one call, in ns. */
-function measure(types: readonly Kind[]): number {
+function measure(types: readonly Kind[], label = ""): number {
   const { functions } = dlopen(null, { [CHEAP]: { arguments: types, return: "int32" } });
   const call: unknown = functions[CHEAP];
   // Written out, as in the drivers: a spread would be measured too. The values change, as those of real calls do. The
@@ -35,7 +34,7 @@ function measure(types: readonly Kind[]): number {
     "call",
     "times",
     "pointers",
-    `// ${types.join()}
+    `// ${label} ${types.join()}
     let sum = 0; for (let n = 0; n < times; n++) sum += call(${values.join()}); return sum;`,
   );
   const rounds = Array.from({ length: ROUNDS }, () => {
@@ -54,4 +53,5 @@ for (let count = 0; count <= 8; count++) {
   console.log(`| ${count} | ${row.join(" | ")} |`);
 }
 console.log("\n| call | arguments | ns |\n|---|---|---|");
-for (const [what, types] of HOT) console.log(`| ${what} | ${types.length} | ${measure(types)} |`);
+for (const [what, types] of HOT)
+  console.log(`| ${what} | ${types.length} | ${measure(types, what)} |`);

@@ -42,9 +42,7 @@ export class DriverRefusedError extends Error {
 /** Why this host refuses a driver, or undefined when it works. */
 export function probeDriver(choice: DriverChoice): string | undefined {
   try {
-    // Without AIO, which only makes epoll faster and takes long to end.
-    const driver = choice === "epoll" ? new EpollDriver(PROBE, false) : makeDriver(choice, PROBE);
-    driver.dispose();
+    makeDriver(choice, PROBE).dispose();
     return undefined;
   } catch (error) {
     return refusalText(choice, error);

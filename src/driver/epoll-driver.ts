@@ -1,8 +1,8 @@
 // The epoll driver: readiness made to look like completion, with as few calls as the kernel allows.
 //
-// Each connection is registered once, edge-triggered, for reading and writing; nothing is ever re-registered. A
-// turn writes what was to be sent, waits, reads once from each connection that became readable, and delivers. Reads
-// and writes are done in batches (socket-batch.ts), so that a turn costs a few calls however many connections it serves.
+// Each connection is registered once, edge-triggered, for reading and writing; nothing is ever re-registered. A turn waits,
+// then reads once from each connection that became readable and delivers, all into the same buffer, which stays in
+// the cache. A send is made when it is asked for, and told of in the next turn.
 //
 // Twists:
 // - A read that returns less than was asked for has emptied the socket (epoll(7)), so no second read has to prove it;
@@ -24,7 +24,6 @@ import {
   SOCK_NONBLOCK,
 } from "../sys/abi.ts";
 import type { Address } from "../sys/address.ts";
-import { AioContext } from "../sys/aio-calls.ts";
 import { acceptFrom, Epoll, openEpoll } from "../sys/epoll-calls.ts";
 import { EAGAIN, ECANCELED, EINPROGRESS, EINTR, SystemError } from "../sys/errno.ts";
 import { NativeMemory } from "../sys/native-memory.ts";
@@ -35,6 +34,7 @@ import {
   pendingError,
   setNonBlocking,
 } from "../sys/socket-calls.ts";
+import { StreamCalls } from "../sys/stream-calls.ts";
 import {
   DEFERRED_CLOSED,
   DEFERRED_CONNECTED,
@@ -51,7 +51,6 @@ import {
   DETACHING,
   ENDED,
   FOREIGN,
-  isReceived,
   LISTENING,
   MECHANISM,
   RECEIVING,
@@ -59,7 +58,6 @@ import {
   SHARED,
   WANTED,
 } from "./slot-states.ts";
-import { SocketBatch } from "./socket-batch.ts";
 
 /** The descriptor is in the epoll set. */
 const REGISTERED = MECHANISM;
@@ -69,13 +67,9 @@ const READABLE = MECHANISM << 1;
 const HUNG_UP = MECHANISM << 2;
 /** In the list of unfinished reads. */
 const LISTED = MECHANISM << 3;
-/** Its send waits in the batch of writes. */
-const QUEUED = MECHANISM << 4;
 
-/** Most bytes of one read; each operation of a batch has a buffer of its own. */
-const READ_BYTES = 16_384;
-const READS_PER_BATCH = 64;
-const WRITES_PER_BATCH = 64;
+/** Most bytes of one read. */
+const READ_BYTES = 65_536;
 const EVENTS_PER_WAIT = 512;
 /** Accepts of one listener a turn: the connections that are there get their share too. */
 const ACCEPTS_PER_TURN = 64;
@@ -90,22 +84,17 @@ export class EpollDriver extends DescriptorDriver {
   readonly name = "epoll";
   readonly input: Buffer;
   readonly #epoll: Epoll;
-  readonly #inputMemory = NativeMemory.allocate(READS_PER_BATCH * READ_BYTES);
-  /** What makes a batch one call, where the kernel has it. */
-  readonly #aio: AioContext | undefined;
-  readonly #reads: SocketBatch;
-  /** Whose reads are in the batch. */
-  readonly #readers = new Int32Array(READS_PER_BATCH);
-  readonly #writes: SocketBatch;
-  readonly #writers = new Int32Array(WRITES_PER_BATCH);
+  readonly #inputMemory = NativeMemory.allocate(READ_BYTES);
+  readonly #inputAddress: bigint;
+  readonly #calls = new StreamCalls();
   readonly #sendOffset: Uint32Array;
   readonly #sendLeft: Uint32Array;
   readonly #sendLength: Uint32Array;
   /** Handles whose READABLE is to be worked on in the next turn. */
   #unfinished: Handle[] = [];
 
-  /** Without `allowAio` every read and write is a call of its own. @throws SystemError when the host refuses epoll */
-  constructor(options: DriverOptions, allowAio = true) {
+  /** @throws SystemError when the host refuses epoll */
+  constructor(options: DriverOptions) {
     super(options, true);
     const descriptor = openEpoll();
     if (descriptor < 0) {
@@ -117,12 +106,7 @@ export class EpollDriver extends DescriptorDriver {
     this.#epoll.control(EPOLL_CTL_ADD, this.wakeDescriptor, EPOLLIN, 0, KIND_WAKE);
     this.input = this.#inputMemory.bytes;
     this.notes.noteMemory(this.#inputMemory.address, this.#inputMemory.length);
-    const aio = allowAio ? AioContext.open(READS_PER_BATCH + WRITES_PER_BATCH) : undefined;
-    this.#aio = typeof aio === "object" ? aio : undefined;
-    if (this.#aio !== undefined) this.notes.noteAioContext(...this.#aio.address);
-    this.#reads = new SocketBatch("read", this.#inputMemory, READS_PER_BATCH, this.#aio, 0);
-    const base = READS_PER_BATCH;
-    this.#writes = new SocketBatch("write", this.outputMemory, WRITES_PER_BATCH, this.#aio, base);
+    this.#inputAddress = this.#inputMemory.at(0, READ_BYTES);
     this.#sendOffset = new Uint32Array(options.slots);
     this.#sendLeft = new Uint32Array(options.slots);
     this.#sendLength = new Uint32Array(options.slots);
@@ -142,16 +126,13 @@ export class EpollDriver extends DescriptorDriver {
     this.#sendOffset[slot] = offset;
     this.#sendLeft[slot] = length;
     this.#sendLength[slot] = length;
-    this.#queueWrite(handle, slot);
+    this.#write(handle, slot);
     return 0;
   }
 
   turn(timeoutMs: number): number {
     this.watchedReady = false;
-    if (this.#writes.length > 0) this.#runWrites();
     const deferred = this.deliverDeferred();
-    // What was sent from inside those events leaves before the wait.
-    if (this.#writes.length > 0) this.#runWrites();
     const unfinished = this.#unfinished;
     const wait = this.takeWake() || unfinished.length > 0 || this.hasDeferred ? 0 : timeoutMs;
     this.counters.waits++;
@@ -159,7 +140,6 @@ export class EpollDriver extends DescriptorDriver {
     if (count < 0 && count !== -EINTR) throw new SystemError("epoll_pwait", count);
     if (unfinished.length > 0) this.#goOn(unfinished);
     for (let index = 0; index < count; index++) this.#ready(index);
-    if (this.#reads.length > 0) this.#runReads();
     return deferred + unfinished.length + Math.max(count, 0);
   }
 
@@ -172,8 +152,6 @@ export class EpollDriver extends DescriptorDriver {
     this.notes.forgetOwn(this.#epoll.descriptor);
     closeDescriptor(this.#epoll.descriptor);
     this.#epoll.release();
-    this.notes.noteAioContext(-1, -1);
-    this.#aio?.close();
     this.disposeShared();
     this.#inputMemory.discard(0, this.#inputMemory.length);
   }
@@ -209,8 +187,6 @@ export class EpollDriver extends DescriptorDriver {
   /** Nothing is ever in the kernel's hands here: a send that waits is over, the descriptor can go at once. */
   protected override finish(handle: Handle): void {
     const slot = slotOf(handle);
-    // The batch names descriptors: it is done before one of them is closed and its number used again.
-    if (((this.flags[slot] as number) & QUEUED) !== 0) this.#runWrites();
     const flags = this.flags[slot] as number;
     if ((flags & SENDING) !== 0 && (this.#sendLeft[slot] as number) > 0) {
       this.#finishSend(handle, slot, -ECANCELED);
@@ -252,30 +228,14 @@ export class EpollDriver extends DescriptorDriver {
     if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) !== 0) now |= HUNG_UP;
     this.flags[slot] = now;
     if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) !== 0 && (now & SENDING) !== 0) {
-      if ((this.#sendLeft[slot] as number) > 0) this.#queueWrite(handle, slot);
+      if ((this.#sendLeft[slot] as number) > 0) this.#write(handle, slot);
     }
-    if ((now & (READABLE | RECEIVING)) === (READABLE | RECEIVING)) this.#queueRead(handle, slot);
+    if ((now & (READABLE | RECEIVING)) === (READABLE | RECEIVING)) this.#read(handle, slot);
   }
 
-  #queueRead(handle: Handle, slot: number): void {
-    if (this.#reads.length === READS_PER_BATCH) this.#runReads();
-    const index = this.#reads.length;
-    this.#readers[index] = handle;
-    this.#reads.add(this.descriptors[slot] as number, index * READ_BYTES, READ_BYTES);
-  }
-
-  /** Reads for all in the batch, then delivers: a handler may meanwhile have closed or paused a later one. */
-  #runReads(): void {
-    const count = this.#reads.run();
-    for (let index = 0; index < count; index++) {
-      const handle = this.#readers[index] as number;
-      if (this.slots.holds(handle) && isReceived(this.flags[slotOf(handle)] as number))
-        this.#received(handle, this.#reads.result(index), index * READ_BYTES);
-    }
-  }
-
-  #received(handle: Handle, count: number, offset: number): void {
-    const slot = slotOf(handle);
+  #read(handle: Handle, slot: number): void {
+    const descriptor = this.descriptors[slot] as number;
+    const count = this.#calls.receive(descriptor, this.#inputAddress, READ_BYTES);
     if (count === -EINTR) return this.#list(handle);
     const flags = this.flags[slot] as number;
     if (count === -EAGAIN) {
@@ -288,7 +248,7 @@ export class EpollDriver extends DescriptorDriver {
     }
     if (count < READ_BYTES && (flags & HUNG_UP) === 0) this.flags[slot] = flags & ~READABLE;
     else this.#list(handle);
-    this.events.received(handle, count, offset);
+    this.events.received(handle, count, 0);
   }
 
   #list(handle: Handle): void {
@@ -307,44 +267,26 @@ export class EpollDriver extends DescriptorDriver {
       const flags = (this.flags[slot] as number) & ~LISTED;
       this.flags[slot] = flags;
       const ready = READABLE | RECEIVING;
-      if ((flags & (ready | ENDED)) === ready) this.#queueRead(handle, slot);
+      if ((flags & (ready | ENDED)) === ready) this.#read(handle, slot);
     }
   }
 
-  #queueWrite(handle: Handle, slot: number): void {
-    const flags = this.flags[slot] as number;
-    if ((flags & QUEUED) !== 0) return;
-    if (this.#writes.length === WRITES_PER_BATCH) this.#runWrites();
-    this.flags[slot] = (this.flags[slot] as number) | QUEUED;
-    this.#writers[this.#writes.length] = handle;
-    const descriptor = this.descriptors[slot] as number;
+  #write(handle: Handle, slot: number): void {
+    const offset = this.#sendOffset[slot] as number;
     const left = this.#sendLeft[slot] as number;
-    this.#writes.add(descriptor, this.#sendOffset[slot] as number, left);
-  }
-
-  #runWrites(): void {
-    const count = this.#writes.run();
-    for (let index = 0; index < count; index++) {
-      this.#wrote(this.#writers[index] as number, this.#writes.result(index));
-    }
-  }
-
-  #wrote(handle: Handle, count: number): void {
-    const slot = slotOf(handle);
-    const flags = (this.flags[slot] as number) & ~QUEUED;
-    this.flags[slot] = flags;
-    const left = this.#sendLeft[slot] as number;
+    const address = this.outputMemory.at(offset, left);
+    const count = this.#calls.send(this.descriptors[slot] as number, address, left);
     if (count === left) return this.#finishSend(handle, slot, this.#sendLength[slot] as number);
     if (count >= 0) {
       // Less than asked for: the socket's buffer is full, an edge will come when it drains.
       this.#sendOffset[slot] = (this.#sendOffset[slot] as number) + count;
       this.#sendLeft[slot] = left - count;
     } else if (count === -EINTR) {
-      return this.#queueWrite(handle, slot);
+      return this.#write(handle, slot);
     } else if (count !== -EAGAIN) {
       return this.#finishSend(handle, slot, count);
     }
-    if ((flags & REGISTERED) === 0) this.#register(handle);
+    if (((this.flags[slot] as number) & REGISTERED) === 0) this.#register(handle);
   }
 
   #finishSend(handle: Handle, slot: number, result: number): void {

@@ -4,25 +4,22 @@
 //
 // Layout, 32-bit entries, −1 where there is nothing:
 //   0–5    the driver's own descriptors: ring or epoll set, eventfd
-//   6–7    an AIO context's address, low half first
-//   8–13   two mappings of a ring: address low, high, length in bytes
-//   14–22  three pieces of memory that the kernel may write to: likewise
-//   24–    one descriptor a slot
+//   6–11   two mappings of a ring: address low, high, length in bytes
+//   12–20  three pieces of memory that the kernel may write to: likewise
+//   21–    one descriptor a slot
 // Invariant: a descriptor's note is gone before it is given to close(2). A number that may be used again must never be
 // closed by somebody else; better one that stays open when a thread dies between the two.
 
-import { destroyAioContext } from "../sys/aio-calls.ts";
 import { discardMemory, unmapMemory } from "../sys/native-memory.ts";
 import { closeDescriptor, shutdownBoth } from "../sys/socket-calls.ts";
 
 const OWN = 0;
 const OWN_END = 6;
-const AIO_CONTEXT = 6;
-const RING_MAPPINGS = 8;
-const MEMORY = 14;
-const MEMORY_END = 23;
+const RING_MAPPINGS = 6;
+const MEMORY = 12;
+const MEMORY_END = 21;
 /** Entries in front of the slots'. */
-export const NOTES_AHEAD = 24;
+export const NOTES_AHEAD = 21;
 
 /** How many entries the notes of a driver with so many slots take. */
 export function notesLength(slots: number): number {
@@ -59,12 +56,6 @@ export class ThreadNotes {
     this.#table[NOTES_AHEAD + slot] = -1;
   }
 
-  /** (−1, −1) forgets it. */
-  noteAioContext(low: number, high: number): void {
-    this.#table[AIO_CONTEXT] = low;
-    this.#table[AIO_CONTEXT + 1] = high;
-  }
-
   /** A mapping that keeps a ring alive as long as it is there. */
   noteRingMapping(address: number, bytes: number): void {
     this.#noteRegion(RING_MAPPINGS, MEMORY, address, bytes);
@@ -95,8 +86,6 @@ export class ThreadNotes {
  * ring lives, and keeps its sockets open, until its mappings are gone.
  */
 export function cleanUpAfterThread(table: Int32Array): number {
-  const contextHigh = table[AIO_CONTEXT + 1] as number;
-  if (contextHigh >= 0) destroyAioContext(table[AIO_CONTEXT] as number, contextHigh);
   forEachRegion(table, RING_MAPPINGS, MEMORY, unmapMemory);
   let closed = 0;
   for (let at = OWN; at < OWN_END; at++) closed += closeNoted(table, at);

@@ -320,7 +320,7 @@ export class UringDriver extends DescriptorDriver {
     const wanted = isReceived(this.flags[slot] as number);
     if (result > 0) {
       const id = completion >>> IORING_CQE_BUFFER_SHIFT;
-      if (wanted) this.events.received(handle, result, id * BUFFER_BYTES);
+      if (wanted) this.events.received(handle, result, id * this.#pool.stride);
       this.#pool.recycle(id);
     } else {
       if ((completion & IORING_CQE_F_BUFFER) !== 0) {

@@ -37,6 +37,7 @@ export const TCP_USER_TIMEOUT = 18;
 export const IPPROTO_IPV6 = 41;
 export const IPV6_V6ONLY = 26;
 
+export const MSG_DONTWAIT = 0x40;
 export const MSG_WAITALL = 0x100;
 export const MSG_NOSIGNAL = 0x4000;
 export const SHUT_RD = 0;
@@ -153,32 +154,11 @@ export const SIZEOF_IO_URING_BUF_REG = 40;
 export const SIZEOF_GETEVENTS_ARG = 24;
 export const GETEVENTS_ARG_TS = 16;
 
-export const IOCB_CMD_PREAD = 0;
-export const IOCB_CMD_PWRITE = 1;
-export const SIZEOF_IOCB = 64;
-export const IOCB_DATA = 0;
-export const IOCB_OPCODE = 16;
-export const IOCB_FILDES = 20;
-export const IOCB_BUF = 24;
-export const IOCB_NBYTES = 32;
-export const SIZEOF_IO_EVENT = 32;
-export const IO_EVENT_DATA = 0;
-export const IO_EVENT_RES = 16;
-/** struct aio_ring of the kernel's fs/aio.c: what io_setup maps for libaio to read completions from. */
-export const SIZEOF_AIO_RING = 32;
-export const AIO_RING_NR = 4;
-export const AIO_RING_HEAD = 8;
-export const AIO_RING_TAIL = 12;
-export const AIO_RING_MAGIC_AT = 16;
-export const AIO_RING_INCOMPAT = 24;
-export const AIO_RING_MAGIC = 0xa10a10a1;
-
 export interface ArchitectureAbi {
-  readonly SYS_io_setup: number;
-  readonly SYS_io_destroy: number;
-  readonly SYS_io_submit: number;
   readonly SYS_epoll_ctl: number;
   readonly SYS_epoll_pwait: number;
+  readonly SYS_recvfrom: number;
+  readonly SYS_sendto: number;
   readonly SYS_accept4: number;
   readonly SYS_io_uring_setup: number;
   readonly SYS_io_uring_enter: number;
@@ -190,11 +170,10 @@ export interface ArchitectureAbi {
 
 export const ABI: Readonly<Record<Architecture, ArchitectureAbi>> = {
   x64: {
-    SYS_io_setup: 206,
-    SYS_io_destroy: 207,
-    SYS_io_submit: 209,
     SYS_epoll_ctl: 233,
     SYS_epoll_pwait: 281,
+    SYS_recvfrom: 45,
+    SYS_sendto: 44,
     SYS_accept4: 288,
     SYS_io_uring_setup: 425,
     SYS_io_uring_enter: 426,
@@ -203,11 +182,10 @@ export const ABI: Readonly<Record<Architecture, ArchitectureAbi>> = {
     EPOLL_EVENT_DATA: 4,
   },
   arm64: {
-    SYS_io_setup: 0,
-    SYS_io_destroy: 1,
-    SYS_io_submit: 2,
     SYS_epoll_ctl: 21,
     SYS_epoll_pwait: 22,
+    SYS_recvfrom: 207,
+    SYS_sendto: 206,
     SYS_accept4: 242,
     SYS_io_uring_setup: 425,
     SYS_io_uring_enter: 426,

@@ -11,6 +11,9 @@ function architectureAbi() {
   return ABI[architecture];
 }
 
+/** −1 as the kernel sees it in the lower half of a register. */
+const FOR_EVER = 0xffff_ffffn;
+
 /** One epoll instance and the memory its events arrive in. Belongs to the thread that made it. */
 export class Epoll {
   readonly descriptor: number;
@@ -19,8 +22,15 @@ export class Epoll {
   readonly #library: NativeLibrary;
   readonly #abi = architectureAbi();
   readonly #memory: NativeMemory;
-  readonly #events: DataView;
+  /** 32-bit words of the events: mask and data lie on such borders, packed or not. */
+  readonly #words: Int32Array;
+  readonly #stride: number;
+  readonly #dataAt: number;
+  // Arguments of every wait.
+  readonly #waitNumber = BigInt(this.#abi.SYS_epoll_pwait);
+  readonly #descriptor: bigint;
   readonly #eventsAddress: bigint;
+  readonly #most: bigint;
   readonly #controlAddress: bigint;
   readonly #control: DataView;
 
@@ -32,7 +42,11 @@ export class Epoll {
     const size = this.#abi.SIZEOF_EPOLL_EVENT;
     this.#memory = NativeMemory.allocate((capacity + 1) * size);
     const { buffer, byteOffset } = this.#memory.bytes;
-    this.#events = new DataView(buffer, byteOffset, capacity * size);
+    this.#words = new Int32Array(buffer, byteOffset, (capacity * size) >> 2);
+    this.#stride = size >> 2;
+    this.#dataAt = this.#abi.EPOLL_EVENT_DATA >> 2;
+    this.#descriptor = BigInt(descriptor);
+    this.#most = BigInt(capacity);
     this.#eventsAddress = this.#memory.at(0, capacity * size);
     this.#control = new DataView(buffer, byteOffset + capacity * size, size);
     this.#controlAddress = this.#memory.at(capacity * size, size);
@@ -63,33 +77,32 @@ export class Epoll {
 
   /** epoll_pwait(2) without a mask: how many events, or −errno. `timeoutMs` −1 waits for ever. */
   wait(timeoutMs: number): number {
-    const count = this.#library.syscallWait(
-      this.#abi.SYS_epoll_pwait,
-      this.descriptor,
+    const timeout = timeoutMs === 0 ? 0n : timeoutMs < 0 ? FOR_EVER : BigInt(timeoutMs);
+    const { syscallWords, errno } = this.#library;
+    const count = syscallWords(
+      this.#waitNumber,
+      this.#descriptor,
       this.#eventsAddress,
-      this.capacity,
-      timeoutMs,
+      this.#most,
+      timeout,
       0n,
-      8n,
     );
-    return count < 0 ? -(this.#library.errno[0] ?? 0) : count;
+    return count < 0 ? -(errno[0] as number) : count;
   }
 
   /** The event mask of the `index`-th event of the last wait. */
   events(index: number): number {
-    return this.#events.getUint32(index * this.#abi.SIZEOF_EPOLL_EVENT, true);
+    return this.#words[index * this.#stride] as number;
   }
 
   /** The low half of the data registered for the `index`-th event. */
   low(index: number): number {
-    const { SIZEOF_EPOLL_EVENT, EPOLL_EVENT_DATA } = this.#abi;
-    return this.#events.getInt32(index * SIZEOF_EPOLL_EVENT + EPOLL_EVENT_DATA, true);
+    return this.#words[index * this.#stride + this.#dataAt] as number;
   }
 
   /** The high half of that data. */
   high(index: number): number {
-    const { SIZEOF_EPOLL_EVENT, EPOLL_EVENT_DATA } = this.#abi;
-    return this.#events.getInt32(index * SIZEOF_EPOLL_EVENT + EPOLL_EVENT_DATA + 4, true);
+    return this.#words[index * this.#stride + this.#dataAt + 1] as number;
   }
 
   /** Unmaps the event memory; the descriptor is the caller's to close. */

@@ -7,8 +7,9 @@
 // Twists, all measured (see docs/decisions/0002-calling-the-kernel.md):
 // - A result is declared int32 and errno is read as the very next operation; with int64 a BigInt is made
 //   between the two and a collection can overwrite errno.
-// - Calls with 4 to 6 arguments are the slow ones (≈ 600 ns against 270 for 7), so hot calls go through
-//   syscall(2) with seven. The seventh lies on the stack on x86-64 and must be declared 64 bits wide.
+// - Integer arguments are what a call costs (up to 300 ns); where all are declared pointers and given as bigints there
+//   is hardly any cost. So hot calls go through syscall(2) with six words.
+// - A seventh argument lies on the stack on x86-64 and must be declared 64 bits wide.
 // - One symbol with a second signature needs a second opening of the library.
 
 import type * as ffi from "node:ffi";
@@ -59,32 +60,32 @@ const SYSCALL_POINTERS = {
   syscall: { arguments: [i32, i32, pointer, pointer, i32, pointer, u64], return: i32 },
 } as const satisfies ffi.FunctionDefinitions;
 
-/** syscall(2) for epoll_pwait: (number, epfd, events, maxevents, timeout, sigmask, sigsetsize). */
-const SYSCALL_WAIT = {
-  syscall: { arguments: [i32, i32, pointer, i32, i32, pointer, u64], return: i32 },
-} as const satisfies ffi.FunctionDefinitions;
-
 /** syscall(2) for epoll_ctl: (number, epfd, operation, fd, event, unused, unused). */
 const SYSCALL_CONTROL = {
   syscall: { arguments: [i32, i32, i32, i32, pointer, pointer, u64], return: i32 },
 } as const satisfies ffi.FunctionDefinitions;
 
-/** syscall(2) for io_submit: (number, context, count, entries, unused, unused, unused); io_setup takes (count, context). */
-const SYSCALL_AIO = {
-  syscall: { arguments: [i32, pointer, i32, pointer, i32, i32, u64], return: i32 },
+/**
+ * syscall(2) where every argument is a word, declared as a pointer: what such a call costs is next to nothing. For recvfrom,
+ * sendto, epoll_pwait, io_uring_enter, whose last argument says how long a pointer's target is: it is not looked at
+ * without one.
+ */
+const SYSCALL_WORDS = {
+  syscall: { arguments: [pointer, pointer, pointer, pointer, pointer, pointer], return: i32 },
 } as const satisfies ffi.FunctionDefinitions;
 
 type Functions<T extends ffi.FunctionDefinitions> = ffi.DynamicLibraryResult<T>["functions"];
 
 export interface NativeLibrary extends Functions<typeof LIBC> {
   readonly syscallPointers: Functions<typeof SYSCALL_POINTERS>["syscall"];
-  readonly syscallWait: Functions<typeof SYSCALL_WAIT>["syscall"];
+  readonly syscallWords: Functions<typeof SYSCALL_WORDS>["syscall"];
   readonly syscallControl: Functions<typeof SYSCALL_CONTROL>["syscall"];
-  readonly syscallAio: Functions<typeof SYSCALL_AIO>["syscall"];
   /** A live view on this thread's errno: read it as the very next operation after a failed call. */
   readonly errno: Int32Array;
   /** The address of this thread's libuv loop. */
   readonly eventLoop: bigint;
+  /** Where bytes of a JavaScript heap lie: true only while the caller holds them, and as long as they are not detached. */
+  addressOf(bytes: Uint8Array): bigint;
   /** A view, not a copy, on memory that the caller keeps mapped. */
   viewMemory(address: bigint, length: number): ArrayBuffer;
 }
@@ -123,11 +124,11 @@ function open(): NativeLibrary | NativeUnavailableError {
     const library: NativeLibrary = {
       ...functions,
       syscallPointers: module.dlopen(null, SYSCALL_POINTERS).functions.syscall,
-      syscallWait: module.dlopen(null, SYSCALL_WAIT).functions.syscall,
+      syscallWords: module.dlopen(null, SYSCALL_WORDS).functions.syscall,
       syscallControl: module.dlopen(null, SYSCALL_CONTROL).functions.syscall,
-      syscallAio: module.dlopen(null, SYSCALL_AIO).functions.syscall,
       errno,
       eventLoop: module.getCurrentEventLoop(),
+      addressOf: module.getRawPointer,
       viewMemory: (address, length) => module.toArrayBuffer(address, length, false),
     };
     return checkErrno(library);

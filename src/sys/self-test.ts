@@ -44,6 +44,9 @@ const CHECKS: readonly Check[] = [
   ["inet_pton", (c) => c.inet_pton(AF_INET - 3, "", 0n), EAFNOSUPPORT],
 ];
 
+/** The hot calls: one signature for all of them. */
+const WORDS = ["epoll_pwait", "recvfrom", "sendto"] as const;
+
 /** What is wrong with this process's native calls, a sentence each; empty when nothing is. */
 export function selfTest(library: NativeLibrary = nativeLibrary()): readonly string[] {
   const wrong: string[] = [];
@@ -75,7 +78,10 @@ function systemCallChecks(): readonly Check[] {
   const abi = ABI[architecture];
   const none = NO_DESCRIPTOR;
   return [
-    ["epoll_pwait", (c) => c.syscallWait(abi.SYS_epoll_pwait, none, 1n, 1, 0, 0n, 8n), EBADF],
+    ...WORDS.map((name): Check => {
+      const number = BigInt(abi[`SYS_${name}`]);
+      return [name, (c) => c.syscallWords(number, BigInt(none), 1n, 1n, 0n, 0n), EBADF];
+    }),
     ["epoll_ctl", (c) => c.syscallControl(abi.SYS_epoll_ctl, none, 2, 0, 0n, 0n, 0n), EBADF],
     ["accept4", (c) => c.syscallPointers(abi.SYS_accept4, none, 0n, 0n, 0, 0n, 0n), EBADF],
   ];

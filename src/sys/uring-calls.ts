@@ -21,6 +21,7 @@ import { nativeArchitecture } from "./platform.ts";
 
 const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
 const TIMESPEC_AT = 64;
+const GETEVENTS = BigInt(IORING_ENTER_GETEVENTS);
 
 export interface RingSetup {
   readonly descriptor: number;
@@ -85,12 +86,15 @@ export class RingEntrance {
   readonly #library = nativeLibrary();
   readonly #number = systemCalls().SYS_io_uring_enter;
   readonly #descriptor: number;
+  /** Number and descriptor as words. */
+  readonly #words: readonly [bigint, bigint];
   readonly #memory = NativeMemory.allocate(PAGE);
   readonly #argument: bigint;
   readonly #timespec: BigInt64Array;
 
   constructor(descriptor: number) {
     this.#descriptor = descriptor;
+    this.#words = [BigInt(this.#number), BigInt(descriptor)];
     const { bytes } = this.#memory;
     this.#timespec = new BigInt64Array(bytes.buffer, bytes.byteOffset + TIMESPEC_AT, 2);
     const timespec = this.#memory.at(TIMESPEC_AT, 16);
@@ -100,28 +104,31 @@ export class RingEntrance {
 
   /** Submits, runs the kernel's deferred work, does not wait. The number submitted, or −errno. */
   poll(submit: number): number {
-    const flags = IORING_ENTER_GETEVENTS;
-    return this.#enter(submit, 0, flags, 0n, 0n);
+    return this.#enter(submit, 0n, GETEVENTS);
   }
 
   /** Submits and waits for one completion, without end or for `timeoutMs`: then −ETIME. */
   wait(submit: number, timeoutMs: number): number {
-    if (timeoutMs < 0) return this.#enter(submit, 1, IORING_ENTER_GETEVENTS, 0n, 0n);
+    if (timeoutMs < 0) return this.#enter(submit, 1n, GETEVENTS);
     const seconds = Math.floor(timeoutMs / 1000);
     this.#timespec[0] = BigInt(seconds);
     this.#timespec[1] = BigInt(Math.round((timeoutMs - seconds * 1000) * 1e6));
+    const { syscall, errno } = this.#library;
     const flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
-    return this.#enter(submit, 1, flags, this.#argument, BigInt(SIZEOF_GETEVENTS_ARG));
+    const size = BigInt(SIZEOF_GETEVENTS_ARG);
+    const done = syscall(this.#number, this.#descriptor, submit, 1, flags, this.#argument, size);
+    return done < 0 ? -(errno[0] ?? 0) : done;
   }
 
   /** Submits only. */
   submit(submit: number): number {
-    return this.#enter(submit, 0, 0, 0n, 0n);
+    return this.#enter(submit, 0n, 0n);
   }
 
-  #enter(submit: number, complete: number, flags: number, argument: bigint, size: bigint): number {
-    const { syscall, errno } = this.#library;
-    const done = syscall(this.#number, this.#descriptor, submit, complete, flags, argument, size);
+  #enter(submit: number, complete: bigint, flags: bigint): number {
+    const { syscallWords, errno } = this.#library;
+    const [number, descriptor] = this.#words;
+    const done = syscallWords(number, descriptor, BigInt(submit), complete, flags, 0n);
     return done < 0 ? -(errno[0] ?? 0) : done;
   }
 

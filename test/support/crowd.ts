@@ -14,7 +14,7 @@ const STUCK_MS = 20_000;
 
 class Crowd implements DriverEvents {
   readonly #address;
-  readonly #driver = new EpollDriver({ events: this, slots: SLOTS, outputBytes: MIB }, false);
+  readonly #driver = new EpollDriver({ events: this, slots: SLOTS, outputBytes: MIB });
   readonly #handles = new Set<Handle>();
   #served = 0;
   #closed = 0;
