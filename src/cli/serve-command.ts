@@ -15,6 +15,8 @@ import { stopSignal } from "./stop-signal.ts";
 const DEFAULT_PORT = 7000;
 const DEFAULT_HOST = "127.0.0.1";
 const DAY_MS = 86_400_000;
+/** Of any model; each has its own bound, which its server knows. */
+const MOST_THREADS = 512;
 
 const HELP = `Usage: sluice serve [FILE] [OPTIONS]
 
@@ -25,8 +27,10 @@ Serves FILE, a module whose default export is a table of handlers; without one, 
                     :: is everyone, over IPv4 and IPv6)
   --path P          a Unix socket instead; @NAME for an abstract one
   --driver D        auto, ${CHOICES.join(", ")} (default auto: the fastest that this host allows)
-  --model M         ${MODELS.join(", ")} (default multi-reactor)
-  --threads N       reactors of multi-reactor (default: one for each core)
+  --model M         ${MODELS.join(", ")}
+                    (default multi-reactor)
+  --threads N       reactors of multi-reactor (default: one for each core), threads of thread-pool
+                    (eight for each), most threads of thread-per-connection (256)
   --balance B       which thread gets a connection: ${BALANCES.slice(0, 2).join(", ")},
                     ${BALANCES.slice(2).join(", ")} (default least-connections)
   --connections N   connections at a time (default: 80 % of the descriptor limit)
@@ -91,7 +95,7 @@ function handlerModule(file: string | undefined): URL {
 function options(values: Values): ServeOptions {
   const driver = choiceOption("driver", values.driver, ["auto", ...CHOICES]);
   const model = choiceOption("model", values.model, MODELS);
-  const threads = integerOption("threads", values.threads, 1, 256);
+  const threads = integerOption("threads", values.threads, 1, MOST_THREADS);
   const balance = choiceOption("balance", values.balance, BALANCES);
   const connections = integerOption("connections", values.connections, 1, 1_000_000);
   const idleMs = integerOption("idle-ms", values["idle-ms"], 1, 7 * DAY_MS);

@@ -6,6 +6,8 @@
 // - A write, and likewise a connect, blocks in slices (SO_SNDTIMEO): between two of them deadlines run, bytes that came
 //   are read, and whoever wants the thread to stop is heard. Nobody has to touch a descriptor from another thread for
 //   that, which would be a race with its closing.
+// - Connections may come out of a queue in shared memory. Without one to serve the thread sleeps on that (Atomics.wait), in
+//   slices too: nothing else can end such a sleep.
 // - poll tells again and again of what is not taken, so there is nothing to remember about readiness; and what it costs
 //   grows with the number of connections, so this is the wrong driver for many.
 
@@ -27,10 +29,12 @@ import {
   DEFERRED_CLOSED,
   DEFERRED_CONNECTED,
   DEFERRED_DETACHED,
+  DEFERRED_LISTENING,
   DEFERRED_SENT,
 } from "./deferred-events.ts";
 import { DescriptorDriver } from "./descriptor-driver.ts";
-import type { DriverOptions, Handle } from "./driver.ts";
+import { DescriptorQueue } from "./descriptor-queue.ts";
+import type { DriverOptions, Handle, ListenTarget } from "./driver.ts";
 import { slotOf } from "./handle.ts";
 import {
   ACCEPTING,
@@ -45,6 +49,8 @@ import {
 
 /** In the list of those that poll is asked about. */
 const LISTED = MECHANISM;
+/** The listener is a queue. */
+const QUEUED = MECHANISM << 1;
 
 /** Most bytes of one read. */
 const READ_BYTES = 65_536;
@@ -63,6 +69,9 @@ export class BlockingDriver extends DescriptorDriver {
   #listed: Handle[] = [];
   /** The other array, empty: the two take turns. */
   #spare: Handle[] = [];
+  /** Where connections come from, and the listener that stands for it. */
+  #queue: DescriptorQueue | undefined;
+  #queueListener: Handle = -1;
   /** Handles with a send that has not left. */
   #writing: Handle[] = [];
   readonly #sendOffset: Uint32Array;
@@ -79,6 +88,16 @@ export class BlockingDriver extends DescriptorDriver {
     this.#sendOffset = new Uint32Array(options.slots);
     this.#sendLeft = new Uint32Array(options.slots);
     this.#sendLength = new Uint32Array(options.slots);
+  }
+
+  override listen(target: ListenTarget): Handle | number {
+    if (!("queue" in target)) return super.listen(target);
+    const handle = this.take(-1, LISTENING | FOREIGN | QUEUED);
+    if (handle < 0) return handle;
+    this.#queue = new DescriptorQueue(target.queue);
+    this.#queueListener = handle;
+    this.defer(DEFERRED_LISTENING, handle, 0);
+    return handle;
   }
 
   send(handle: Handle, offset: number, length: number): number {
@@ -103,9 +122,17 @@ export class BlockingDriver extends DescriptorDriver {
     const wait = this.takeWake() || blocked || this.hasDeferred ? 0 : timeoutMs;
     this.#fillTable();
     this.counters.waits++;
-    const count = this.#table.wait(wait < 0 ? -1 : Math.ceil(wait));
+    const taken = this.#takesFromQueue();
+    const came = taken ? this.#takeFromQueue(wait) : 0;
+    const count = this.#table.wait(taken ? this.#waitBeside(wait, came) : wait);
     if (count < 0 && count !== -EINTR) throw new SystemError("poll", count);
-    return deferred + (count > 0 ? this.#deliverReady() : 0);
+    return deferred + came + (count > 0 ? this.#deliverReady() : 0);
+  }
+
+  /** A queue has none: as a Unix socket that was never bound. */
+  override localAddress(handle: Handle): Address | number {
+    const queue = handle === this.#queueListener && this.isOpen(handle);
+    return queue ? { family: "unix", path: "" } : super.localAddress(handle);
   }
 
   override dispose(): void {
@@ -132,9 +159,15 @@ export class BlockingDriver extends DescriptorDriver {
   }
 
   protected override startAccepting(listener: Handle): void {
-    // Another thread may take what poll has told of.
-    setTimeouts(this.descriptors[slotOf(listener)] as number, this.#sliceMs);
-    this.#start(listener, ACCEPTING);
+    const slot = slotOf(listener);
+    const flags = this.flags[slot] as number;
+    if ((flags & QUEUED) !== 0) {
+      this.flags[slot] = flags | ACCEPTING;
+    } else {
+      // Another thread may take what poll has told of.
+      setTimeouts(this.descriptors[slot] as number, this.#sliceMs);
+      this.#start(listener, ACCEPTING);
+    }
   }
 
   protected override stopAccepting(listener: Handle): void {
@@ -171,6 +204,35 @@ export class BlockingDriver extends DescriptorDriver {
     if ((flags & LISTED) !== 0) return;
     this.flags[slot] = flags | LISTED;
     this.#listed.push(handle);
+  }
+
+  #takesFromQueue(): boolean {
+    const listener = this.#queueListener;
+    return this.isOpen(listener) && ((this.flags[slotOf(listener)] as number) & ACCEPTING) !== 0;
+  }
+
+  /** Sleeps until the queue has a connection, unless there are others to wait for; how many came. */
+  #takeFromQueue(waitMs: number): number {
+    const descriptor = this.#queue?.takeWithin(this.#isAlone ? this.#slice(waitMs) : 0) ?? -1;
+    if (descriptor < 0) return 0;
+    const failed = this.prepareDescriptor(descriptor);
+    if (failed < 0) closeDescriptor(descriptor);
+    this.acceptedDescriptor(this.#queueListener, failed < 0 ? failed : descriptor);
+    return 1;
+  }
+
+  /** How long poll may wait after the queue was looked at: neither tells of what comes to the other. */
+  #waitBeside(waitMs: number, came: number): number {
+    return this.#isAlone || came > 0 ? 0 : this.#slice(waitMs);
+  }
+
+  #slice(waitMs: number): number {
+    return waitMs < 0 ? this.#sliceMs : Math.min(waitMs, this.#sliceMs);
+  }
+
+  /** Nobody but the queue to wait for. */
+  get #isAlone(): boolean {
+    return this.#table.length === OTHERS;
   }
 
   #fillTable(): void {

@@ -25,8 +25,8 @@ export interface Refusal {
   readonly reason: string;
 }
 
-export interface ChosenDriver {
-  readonly driver: DriverChoice;
+export interface ChosenDriver<Driver extends ServingDriver = ServingDriver> {
+  readonly driver: Driver;
   /** For people: why this one. */
   readonly why: string;
   /** Better ones that this host refuses. */
@@ -53,7 +53,7 @@ export function probeDriver(choice: DriverChoice): string | undefined {
  * Chooses among what the host allows.
  * @throws DriverRefusedError when a certain driver is asked for and refused
  */
-export function chooseDriver(wanted: DriverChoice | "auto"): ChosenDriver {
+export function chooseDriver(wanted: DriverChoice | "auto"): ChosenDriver<DriverChoice> {
   if (wanted !== "auto") {
     const reason = probeDriver(wanted);
     if (reason === undefined) return { driver: wanted, why: "as asked", refused: [] };
@@ -66,6 +66,15 @@ export function chooseDriver(wanted: DriverChoice | "auto"): ChosenDriver {
     else return { driver, why: whyAutomatic(refused), refused };
   }
   throw new DriverRefusedError(`no driver can run here: ${refused.map(describe).join("; ")}`);
+}
+
+/** The driver of threads that block. @throws DriverRefusedError when the host has no system calls for us */
+export function blockingDriver(): ChosenDriver<typeof BLOCKING> {
+  const reason = nativeRefusal();
+  if (reason !== undefined) {
+    throw new DriverRefusedError(`threads with blocking calls cannot run here: ${reason}`);
+  }
+  return { driver: BLOCKING, why: "the model's own: blocking calls", refused: [] };
 }
 
 /** Whether several reactors can accept from one listening descriptor. */

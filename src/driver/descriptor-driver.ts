@@ -10,7 +10,7 @@
 
 import { performance } from "node:perf_hooks";
 import type { Address } from "../sys/address.ts";
-import { EALREADY, EBADF, EINVAL, EMFILE, ENOTCONN } from "../sys/errno.ts";
+import { EALREADY, EBADF, EINVAL, EMFILE, ENOTCONN, ENOTSUP } from "../sys/errno.ts";
 import { NativeMemory } from "../sys/native-memory.ts";
 import {
   assertAddress,
@@ -123,6 +123,7 @@ export abstract class DescriptorDriver implements Driver {
   protected abstract prepareDescriptor(descriptor: number): number;
 
   listen(target: ListenTarget): Handle | number {
+    if ("queue" in target) return -ENOTSUP;
     if ("descriptor" in target) {
       const flags = LISTENING | FOREIGN | (target.shared ? SHARED : 0);
       const handle = this.take(target.descriptor, flags);

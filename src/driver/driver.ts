@@ -35,9 +35,13 @@ export interface DriverCapabilities {
   readonly reset: boolean;
 }
 
-/** Where to listen: an address, or a listening descriptor that this process has (it is then not closed). */
+/**
+ * Where to listen: an address, or a listening descriptor that this process has (it is then not closed), or a queue in
+ * shared memory into which another thread puts connected descriptors (descriptor-queue.ts).
+ */
 export type ListenTarget =
   | { readonly descriptor: number; readonly shared: boolean }
+  | { readonly queue: Int32Array<SharedArrayBuffer> }
   | { readonly address: Address; readonly backlog: number; readonly options: SocketOptions };
 
 /** Takes the events of one driver. Called inside `turn` only, never re-entered. */
@@ -83,7 +87,7 @@ export interface Driver {
   readonly watchedReady: boolean;
 
   /**
-   * Starts listening: `listening` follows. −EMFILE without a free slot.
+   * Starts listening: `listening` follows. −EMFILE without a free slot, −ENOTSUP for a kind of target that it has not.
    * @throws AddressError for an address that is none; nothing is left open then
    */
   listen(target: ListenTarget): Handle | number;

@@ -90,7 +90,7 @@ export class PortableDriver implements Driver {
   }
 
   listen(target: ListenTarget): Handle | number {
-    if ("descriptor" in target || !supports(target.options)) return -ENOTSUP;
+    if (!("address" in target) || !supports(target.options)) return -ENOTSUP;
     assertAddress(target.address);
     return this.#enter((handle) => new PortableListener(this.#owner, handle, target));
   }

@@ -30,7 +30,7 @@ export class PortableListener {
   #wanted = false;
   #bound = false;
 
-  constructor(owner: Owner, handle: Handle, target: Exclude<ListenTarget, { descriptor: number }>) {
+  constructor(owner: Owner, handle: Handle, target: Extract<ListenTarget, { address: Address }>) {
     const { address, backlog, options } = target;
     this.#owner = owner;
     this.handle = handle;

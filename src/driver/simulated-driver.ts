@@ -112,7 +112,7 @@ export class SimulatedDriver implements Driver {
   }
 
   listen(target: ListenTarget): Handle | number {
-    if ("descriptor" in target) return -ENOTSUP;
+    if (!("address" in target)) return -ENOTSUP;
     assertAddress(target.address);
     const entry = this.#enter("listener");
     if (typeof entry === "number") return entry;

@@ -114,7 +114,7 @@ export class Acceptor {
 }
 
 /** Loopback and Unix peers are this machine's own: they are not counted. */
-function countableAddress(address: Address | number): string | undefined {
+export function countableAddress(address: Address | number): string | undefined {
   if (typeof address === "number" || address.family === "unix") return undefined;
   const { host } = address;
   const loopback = host.startsWith("127.") || host === "::1" || host.startsWith("::ffff:127.");

@@ -3,7 +3,7 @@
 import { availableParallelism } from "node:os";
 import { integer, oneOf, reporter, text } from "../checks.ts";
 import { type ConnectionOptions, connectionSocketOptions } from "../connection-options.ts";
-import { CHOICES, type DriverChoice } from "../driver/choose-driver.ts";
+import { CHOICES, type DriverChoice, type ServingDriver } from "../driver/choose-driver.ts";
 import { completeLimits, type Limits, OptionError } from "../limits.ts";
 import { BALANCES, type Balance } from "../reactor/placement.ts";
 import type { SlowSubscriberPolicy } from "../reactor/publishing.ts";
@@ -12,8 +12,20 @@ import type { SocketOptions } from "../sys/socket-calls.ts";
 
 export { BALANCES };
 
-export const MODELS = ["multi-reactor", "event-loop"] as const;
-export type ModelName = (typeof MODELS)[number];
+/** Of each model: how many threads it has when it is not told, and at the most; whether those block in their calls. */
+const MODEL_THREADS = {
+  "multi-reactor": { threads: availableParallelism, most: 256, blocks: false },
+  "event-loop": { threads: () => 1, most: 1, blocks: false },
+  "thread-pool": { threads: () => 8 * availableParallelism(), most: 256, blocks: true },
+  "thread-per-connection": { threads: () => 256, most: 512, blocks: true },
+} as const;
+export type ModelName = keyof typeof MODEL_THREADS;
+export const MODELS = Object.keys(MODEL_THREADS) as readonly ModelName[];
+
+/** Whether the threads of a model block in their calls: it then brings its own driver. */
+export function blocks(model: ModelName): boolean {
+  return MODEL_THREADS[model].blocks;
+}
 
 export interface ServeOptions extends ConnectionOptions {
   /** TCP port, 0 to 65535; 0 (the default) lets the system choose, see `server.address`. */
@@ -28,7 +40,10 @@ export interface ServeOptions extends ConnectionOptions {
   readonly driver?: DriverChoice | "auto";
   /** Default `multi-reactor` for a handler module, `event-loop` for a table of functions. */
   readonly model?: ModelName;
-  /** Reactors of `multi-reactor`, 1 to 256. Default: one for each core. */
+  /**
+   * Reactors of `multi-reactor`, 1 to 256; default: one for each core. Threads of `thread-pool`, 1 to 256; default: eight
+   * for each core. Most threads of `thread-per-connection`, 1 to 512; default: 256.
+   */
   readonly threads?: number;
   /**
    * Which thread of several gets a connection:
@@ -83,8 +98,6 @@ export interface CheckedOptions {
   readonly onError: (error: unknown) => void;
 }
 
-const MOST_THREADS = 256;
-
 /** @throws OptionError */
 export function checkOptions(options: ServeOptions, fromModule: boolean): CheckedOptions {
   const model = oneOf(
@@ -101,17 +114,22 @@ export function checkOptions(options: ServeOptions, fromModule: boolean): Checke
   if (model === "event-loop" && (options.threads ?? 1) !== 1) {
     throw new OptionError("model event-loop has one thread; use multi-reactor for more");
   }
+  if (blocks(model) && (options.driver ?? "auto") !== "auto") {
+    throw new OptionError(
+      `model ${model} has blocking calls of its own: leave out driver, or use multi-reactor`,
+    );
+  }
   if (options.path !== undefined && (options.port !== undefined || options.host !== undefined)) {
     throw new OptionError("path and host or port exclude each other");
   }
-  const threads = integer("threads", options.threads ?? availableParallelism(), 1, MOST_THREADS);
+  const { threads, most } = MODEL_THREADS[model];
   return {
     port: integer("port", options.port ?? 0, 0, 65_535),
     host: text("host", options.host ?? "127.0.0.1"),
     path: options.path === undefined ? undefined : text("path", options.path),
     driver: oneOf("driver", options.driver ?? "auto", ["auto", ...CHOICES]),
     model,
-    threads: model === "event-loop" ? 1 : threads,
+    threads: integer("threads", options.threads ?? threads(), 1, most),
     threadsChosen: options.threads !== undefined,
     balance:
       options.balance === undefined ? undefined : oneOf("balance", options.balance, BALANCES),
@@ -142,7 +160,7 @@ function socketOptions(options: ServeOptions): SocketOptions {
  */
 export function balanceOf(
   given: Pick<CheckedOptions, "balance" | "reusePort" | "threads">,
-  driver: DriverChoice,
+  driver: ServingDriver,
   hasDescriptors: boolean,
 ): Balance {
   const { balance, reusePort, threads } = given;

@@ -2,7 +2,12 @@
 
 import { type AnyHandlers, checkHandlers, separate } from "../checks.ts";
 import { socketOptionsOf } from "../connection-options.ts";
-import { chooseDriver, type DriverChoice, sharesDescriptors } from "../driver/choose-driver.ts";
+import {
+  blockingDriver,
+  chooseDriver,
+  type ServingDriver,
+  sharesDescriptors,
+} from "../driver/choose-driver.ts";
 import type { Handlers, SharedCounter, SharedMap } from "../handlers.ts";
 import { OptionError } from "../limits.ts";
 import { makeCounters } from "../reactor/counters.ts";
@@ -12,8 +17,11 @@ import { moduleUrl } from "./handler-module.ts";
 import { startEventLoop } from "./models/event-loop.ts";
 import type { RunningModel, StartModel } from "./models/model.ts";
 import { startMultiReactor } from "./models/multi-reactor.ts";
+import { startThreadPerConnection } from "./models/thread-per-connection.ts";
+import { startThreadPool } from "./models/thread-pool.ts";
 import {
   balanceOf,
+  blocks,
   type CheckedOptions,
   checkOptions,
   type ModelName,
@@ -30,7 +38,7 @@ export interface CloseOptions {
 export interface Server {
   /** Where it listens; the port that the system chose, where 0 was asked for. */
   readonly address: Address;
-  readonly driver: DriverChoice;
+  readonly driver: ServingDriver;
   /** Why this driver, in words. */
   readonly why: string;
   readonly model: ModelName;
@@ -65,6 +73,8 @@ export interface Server {
 const MODELS: Readonly<Record<ModelName, StartModel>> = {
   "event-loop": startEventLoop,
   "multi-reactor": startMultiReactor,
+  "thread-pool": startThreadPool,
+  "thread-per-connection": startThreadPerConnection,
 };
 const DRAIN_MS = 10_000;
 /** Share of the descriptor limit that connections may use. */
@@ -118,7 +128,7 @@ async function start(
   given: CheckedOptions,
   handlers: { readonly module: URL } | { readonly table: AnyHandlers },
 ): Promise<Server> {
-  const driver = chooseDriver(given.driver);
+  const driver = blocks(given.model) ? blockingDriver() : chooseDriver(given.driver);
   const hasDescriptors = sharesDescriptors(driver.driver);
   const options = {
     ...given,
@@ -127,7 +137,7 @@ async function start(
     balance: balanceOf(given, driver.driver, hasDescriptors),
     socket: socketOptionsOf(given.socket, driver.driver, hasDescriptors),
   };
-  const counters = makeCounters(options.threads);
+  const counters = makeCounters(options.threads + 1);
   const model = await MODELS[options.model]({ options, driver, handlers, counters });
   let closing: Promise<boolean> | undefined;
   return {
@@ -156,7 +166,11 @@ function quiet(model: RunningModel): Promise<void> {
 }
 
 /** Several threads can listen where they share a descriptor, or at least a port. */
-function threadsOf(options: CheckedOptions, driver: DriverChoice, hasDescriptors: boolean): number {
+function threadsOf(
+  options: CheckedOptions,
+  driver: ServingDriver,
+  hasDescriptors: boolean,
+): number {
   if (hasDescriptors || options.threads === 1) return options.threads;
   if (options.path === undefined && canSharePorts()) return options.threads;
   if (!options.threadsChosen) return 1;

@@ -31,7 +31,7 @@ export class PollTable {
   /** poll(2): how many are ready, or −errno. `timeoutMs` −1 waits for ever. */
   wait(timeoutMs: number): number {
     const at = this.#memory.at(0, this.length * SIZEOF_POLLFD);
-    const count = this.#library.poll(at, this.length, timeoutMs);
+    const count = this.#library.poll(at, this.length, Math.ceil(timeoutMs));
     return count < 0 ? -(this.#library.errno[0] ?? 0) : count;
   }
 

@@ -11,7 +11,7 @@ export interface ModelPlan {
   readonly driver: ChosenDriver;
   /** Where the handlers come from: a module that each thread loads, or a table of this thread. */
   readonly handlers: { readonly module: URL } | { readonly table: AnyHandlers };
-  /** Shared counters, COUNTER_STRIDE a thread. */
+  /** Shared counters, COUNTER_STRIDE a thread, and behind them those of the calling thread where it accepts for all. */
   readonly counters: Float64Array<SharedArrayBuffer>;
 }
 
