@@ -165,6 +165,9 @@ export interface SharedMap<Value> {
 
 /** What `message` and `opened` may return: a promise delays the connection's next message until it is settled. */
 type Returned = void | Promise<void>;
+/** What `draining` may return. */
+// biome-ignore lint/suspicious/noConfusingVoidType: who has only a last word returns nothing at all.
+type LastWord = void | "stays";
 
 /**
  * One table of handlers per server. They run in the thread that owns the connection, one message of a connection at a
@@ -194,8 +197,11 @@ export interface Handlers<Message = Buffer, Sent = Uint8Array | string, State = 
    * with it, it stays half open until `end` or `close`.
    */
   ended?(connection: Connection<Sent, State>): Returned;
-  /** The server is about to close: a last word can be said. The connection closes when it has nothing left to do. */
-  draining?(connection: Connection<Sent, State>): void;
+  /**
+   * The server is about to close: a last word can be said. The connection closes when it has nothing left to do, or, when
+   * this answers `"stays"`, when its handlers close it; after the server's `drainMs` in any case.
+   */
+  draining?(connection: Connection<Sent, State>): LastWord;
   /** The end, exactly once for each `opened`. `error` tells more for `error`, `protocol` and `handler`. */
   closed?(connection: Connection<Sent, State>, reason: CloseReason, error: Error | undefined): void;
 }

@@ -306,7 +306,8 @@ export class IncomingStreams {
       stream.owner?.message(stream, bytes, start, end);
     if (!last) return;
     stream.owner?.ended(stream);
-    if (stream.mine && !flowsUp(stream.kind)) this.#session.streams.endBack(stream);
+    // The responder has forgotten the stream: nobody is there to send to.
+    if (stream.mine) this.#session.streams.endBack(stream);
     this.#session.forgetIfOver(stream);
   }
 

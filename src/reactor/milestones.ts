@@ -43,14 +43,17 @@ export class Milestones<Message, Sent, State> {
 
   /** It closes now if it has nothing to do, else as soon as it has not. */
   draining(connection: ReactorConnection<Message, Sent, State>): void {
-    connection.flags |= DRAINING;
     const before = this.#pulse.enter(IN_DRAINING, connection.id, slotOf(connection.handle));
+    let stays = false;
     try {
-      connection.table.handlers.draining?.(connection);
+      stays = connection.table.handlers.draining?.(connection) === "stays";
     } catch (error) {
       this.#closing.handlerFailed(connection, error);
     }
     this.#pulse.leave(before);
+    // Its handlers close it, or the server when its time is over.
+    if (stays) return;
+    connection.flags |= DRAINING;
     const busy = (connection.flags & BUSY) !== 0 || connection.unread !== undefined;
     if ((connection.flags & CLOSING) !== 0) return;
     if (busy) this.#incoming.stopReading(connection);

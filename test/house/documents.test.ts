@@ -38,10 +38,14 @@ function compile(sources: readonly string[]): string {
     // A package of the name that they import, whose types are this source's.
     const installed = join(folder, "node_modules/sluice");
     mkdirSync(installed, { recursive: true });
-    const { exports }: { exports: Record<string, unknown> } = JSON.parse(text("package.json"));
-    const paths = Object.keys(exports).filter((path) => path !== "./package.json");
-    const source = (path: string) => join(ROOT, "src", path === "." ? "index.ts" : `${path}.ts`);
-    const mapped = paths.map((path) => [path.replace(".", "sluice"), [source(path)]]);
+    const { exports }: { exports: Record<string, { readonly types?: string }> } = JSON.parse(
+      text("package.json"),
+    );
+    const mapped = Object.entries(exports).flatMap(([path, { types }]) => {
+      if (types === undefined) return [];
+      const source = types.replace("./dist/", "src/").replace(/\.d\.ts$/, ".ts");
+      return [[path.replace(".", "sluice"), [join(ROOT, source)]]];
+    });
     const options = {
       strict: true,
       noEmit: true,

@@ -45,6 +45,8 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   ],
   // A protocol is frames and state machines: no I/O.
   protocol: ["codec", "topics.ts", "limits.ts", "deferred.ts"],
+  // The server's side of it.
+  service: ["protocol", "sys", "codec", "handlers.ts", "topics.ts", "limits.ts", "deferred.ts"],
   client: [
     "checks.ts",
     "connection-options.ts",
@@ -76,6 +78,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "lab",
     "net",
     "client",
+    "service",
     "protocol",
     "server",
     "driver",
@@ -90,6 +93,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "connection-options.ts",
     "net",
     "client",
+    "service",
     "protocol",
     "server",
     // Only to end a thread as reactors do: the generator drives drivers directly.
@@ -105,6 +109,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "index.ts": [
     "net",
     "client",
+    "service",
     "protocol",
     "server",
     "driver",

@@ -1,0 +1,171 @@
+// Bodies: from a value to bytes and back, by the codec that a stream names. Raw, JSON and UTF-8 text are built in; MessagePack
+// and CBOR come from packages that the user has (msgpackr, cbor-x) and hands in.
+//
+// What comes from a peer is decoded with care: keys that reach into prototypes are refused wherever they stand, and so is
+// what is nested too deep for the code that will walk it.
+
+import { Buffer, isUtf8 } from "node:buffer";
+import { utf8 } from "../codec/buffer-calls.ts";
+import { CODEC } from "./codes.ts";
+
+export interface BodyCodec {
+  /** One of CODEC, or 16 to 255 for an application's own. */
+  readonly id: number;
+  readonly name: string;
+  /** @throws TypeError for a value that it cannot carry */
+  encode(value: unknown): Uint8Array;
+  /** What lies at `[start, end)`, safe to keep. @throws Error when it is malformed */
+  decode(bytes: Buffer, start: number, end: number): unknown;
+}
+
+/** The body is not what its codec says. */
+export class BodyError extends Error {
+  override readonly name = "BodyError";
+}
+
+const NOTHING = Buffer.alloc(0);
+const DEEPEST = 64;
+const FORBIDDEN: ReadonlySet<string> = new Set(["__proto__", "constructor", "prototype"]);
+/** Keys that might be forbidden ones; an escape may hide one. */
+const SUSPICIOUS = /__proto__|constructor|prototype|\\u/;
+
+export const rawCodec: BodyCodec = {
+  id: CODEC.RAW,
+  name: "raw",
+  encode(value) {
+    if (value instanceof Uint8Array) return value;
+    if (value === undefined || value === null) return NOTHING;
+    throw new TypeError("the codec raw carries bytes");
+  },
+  decode(bytes, start, end) {
+    const copy = Buffer.allocUnsafe(end - start);
+    bytes.copy(copy, 0, start, end);
+    return copy;
+  },
+};
+
+export const utf8Codec: BodyCodec = {
+  id: CODEC.UTF8,
+  name: "utf8",
+  encode(value) {
+    if (typeof value === "string") return Buffer.from(value);
+    if (value === undefined || value === null) return NOTHING;
+    throw new TypeError("the codec utf8 carries a string");
+  },
+  decode: textAt,
+};
+
+/** Nothing at all is an empty body. */
+export const jsonCodec: BodyCodec = {
+  id: CODEC.JSON,
+  name: "json",
+  encode(value) {
+    if (value === undefined) return NOTHING;
+    const text = JSON.stringify(value);
+    if (text === undefined) throw new TypeError(`JSON has no ${typeof value}`);
+    return Buffer.from(text);
+  },
+  decode(bytes, start, end) {
+    if (start === end) return undefined;
+    const text = textAt(bytes, start, end);
+    let value: unknown;
+    try {
+      value = JSON.parse(text);
+    } catch {
+      // Its message quotes what the peer sent.
+      throw new BodyError("not JSON");
+    }
+    // Short texts cannot be nested too deep.
+    if (text.length > DEEPEST || SUSPICIOUS.test(text)) assertHarmless(value);
+    return value;
+  },
+};
+
+/** What MessagePack needs of the package msgpackr, CBOR of cbor-x: `messagePack(await import("msgpackr"))`. */
+export interface Packing {
+  pack?(value: unknown): Uint8Array;
+  unpack?(bytes: Uint8Array): unknown;
+  encode?(value: unknown): Uint8Array;
+  decode?(bytes: Uint8Array): unknown;
+}
+
+/** MessagePack, by the package msgpackr or one like it. */
+export function messagePack(packing: Packing): BodyCodec {
+  return packed(
+    CODEC.MSGPACK,
+    "msgpack",
+    packing.pack ?? packing.encode,
+    packing.unpack ?? packing.decode,
+  );
+}
+
+/** CBOR, by the package cbor-x or one like it. */
+export function cbor(packing: Packing): BodyCodec {
+  return packed(CODEC.CBOR, "cbor", packing.encode, packing.decode);
+}
+
+function packed(
+  id: number,
+  name: string,
+  pack: ((value: unknown) => Uint8Array) | undefined,
+  unpack: ((bytes: Uint8Array) => unknown) | undefined,
+): BodyCodec {
+  if (pack === undefined || unpack === undefined) {
+    throw new TypeError(`${name}: hand in the package, as in ${name}(await import("…"))`);
+  }
+  return {
+    id,
+    name,
+    encode: (value) => (value === undefined ? NOTHING : pack(value)),
+    decode(bytes, start, end) {
+      if (start === end) return undefined;
+      let value: unknown;
+      try {
+        // A copy: such a package may hand out views on what it is given.
+        value = unpack(Buffer.from(bytes.subarray(start, end)));
+      } catch {
+        // Its message quotes what the peer sent.
+        throw new BodyError(`not ${name}`);
+      }
+      assertHarmless(value);
+      return value;
+    },
+  };
+}
+
+function textAt(bytes: Buffer, start: number, end: number): string {
+  const text = utf8(bytes, start, end);
+  if (text.includes("\ufffd") && !isUtf8(bytes.subarray(start, end))) {
+    throw new BodyError("not UTF-8");
+  }
+  return text;
+}
+
+/** @throws BodyError for a key that reaches into a prototype, or too many levels */
+function assertHarmless(value: unknown): void {
+  let level: object[] = isObject(value) ? [value] : [];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > DEEPEST) throw new BodyError(`nested deeper than ${DEEPEST} levels`);
+    const next: object[] = [];
+    for (const one of level) inner(one, next);
+    level = next;
+  }
+}
+
+function inner(value: object, next: object[]): void {
+  if (Array.isArray(value)) {
+    for (const item of value) if (isObject(item)) next.push(item);
+    return;
+  }
+  const entries: Iterable<[unknown, unknown]> =
+    value instanceof Map ? value.entries() : Object.entries(value);
+  for (const [key, item] of entries) {
+    if (typeof key === "string" && FORBIDDEN.has(key))
+      throw new BodyError("a key that is not allowed");
+    if (isObject(item)) next.push(item);
+  }
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null && !ArrayBuffer.isView(value);
+}

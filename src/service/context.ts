@@ -1,0 +1,54 @@
+// What a handler is given beside its input.
+
+import type { BodyCodec } from "../protocol/body-codec.ts";
+import type { Address } from "../sys/address.ts";
+
+/** Of one call, stream or notification; valid until its handler has settled. It belongs to the thread of the handler. */
+export interface CallContext {
+  /** The route's name. */
+  readonly route: string;
+  /** What the auth hook said of this client; undefined without one. */
+  readonly identity: unknown;
+  /** Aborted when the caller cancels, the deadline passes or the connection ends. Made when it is first asked for. */
+  readonly signal: AbortSignal;
+  /** How much time the caller still gives, in ms; undefined when it set no deadline. */
+  readonly remainingMs: number | undefined;
+  /** As the caller sent them. */
+  readonly idempotencyKey: string | undefined;
+  readonly traceparent: string | undefined;
+  readonly remoteAddress: Address | undefined;
+  /** The client itself: a server may call it. */
+  readonly peer: CallingPeer;
+  /** See Publisher. */
+  readonly publish: Publisher["publish"];
+}
+
+/** The other end of a connection, as something to call. */
+export interface CallingPeer {
+  /** Unique among the connections of its thread. */
+  readonly id: number;
+  readonly open: boolean;
+  /** Its product and version, as it says itself. */
+  readonly agent: string;
+  /**
+   * Calls a route of the client's.
+   * @throws CallError what the client answers; UNAVAILABLE when the connection ends, DEADLINE_EXCEEDED
+   */
+  call(
+    route: string,
+    value: unknown,
+    options?: { readonly deadlineMs?: number; readonly codec?: BodyCodec },
+  ): Promise<unknown>;
+  /** Tells the client something; nothing comes back. */
+  notify(route: string, value: unknown, codec?: BodyCodec): void;
+}
+
+/** How a service publishes by itself. */
+export interface Publisher {
+  /**
+   * To every subscription that matches the topic, in all threads. JSON unless told otherwise.
+   * False: a thread could not be reached, or there is no server yet.
+   * @throws RangeError for a topic that is none, TypeError for a value that the codec cannot carry
+   */
+  readonly publish: (topic: string, value: unknown, codec?: BodyCodec) => boolean;
+}

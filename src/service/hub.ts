@@ -1,0 +1,85 @@
+// What a service has in one thread of one server: its clock, its sessions, its topics. Made when the thread starts.
+
+import type { Context } from "../handlers.ts";
+import { type BodyCodec, jsonCodec, rawCodec, utf8Codec } from "../protocol/body-codec.ts";
+import { Wire } from "../protocol/wire.ts";
+import { completeWireLimits, type WireLimits } from "../protocol/wire-limits.ts";
+import type { Publisher } from "./context.ts";
+import type { Action, ServiceOptions } from "./options.ts";
+import type { RouteTable } from "./route-table.ts";
+import type { ServerSession } from "./server-session.ts";
+import { Topics } from "./topics.ts";
+
+export class Hub {
+  readonly context: Context;
+  readonly routes: RouteTable;
+  readonly options: ServiceOptions;
+  readonly limits: WireLimits;
+  readonly wire: Wire;
+  readonly topics: Topics;
+  readonly sessions = new Set<ServerSession>();
+  readonly codecIds: readonly number[];
+  /** A function by itself, so that it can be taken out of a context. */
+  readonly publish: Publisher["publish"] = (topic, value, codec) =>
+    this.topics.publish(topic, value, codec);
+  /** By id. */
+  readonly #codecs: readonly (BodyCodec | undefined)[];
+  #timer: NodeJS.Timeout | undefined;
+  #timerMs = Number.POSITIVE_INFINITY;
+
+  constructor(context: Context, routes: RouteTable, options: ServiceOptions) {
+    this.context = context;
+    this.routes = routes;
+    this.options = options;
+    this.limits = completeWireLimits(options.limits);
+    const codecs: BodyCodec[] = [];
+    for (const codec of [jsonCodec, rawCodec, utf8Codec, ...(options.codecs ?? [])]) {
+      codecs[codec.id] = codec;
+    }
+    this.#codecs = codecs;
+    this.codecIds = codecs.filter((codec) => codec !== undefined).map(({ id }) => id);
+    this.wire = new Wire({
+      now: () => Math.floor(performance.now()),
+      soon: (run) => queueMicrotask(run),
+    });
+    this.wire.agenda.earlier = (atMs) => this.#arm(atMs);
+    this.topics = new Topics(this);
+  }
+
+  codec(id: number): BodyCodec | undefined {
+    return this.#codecs[id];
+  }
+
+  may(identity: unknown, action: Action, name: string): boolean {
+    const { authorize } = this.options;
+    if (authorize === undefined) return action === "call";
+    try {
+      return authorize(identity, action, name) === true;
+    } catch (error) {
+      this.report(error);
+      return false;
+    }
+  }
+
+  report(error: unknown): void {
+    const { onError } = this.options;
+    if (onError === undefined) console.error("sluice:", error);
+    else onError(error);
+  }
+
+  #arm(atMs: number): void {
+    if (atMs >= this.#timerMs) return;
+    clearTimeout(this.#timer);
+    this.#timerMs = atMs;
+    this.#timer = setTimeout(() => this.#ring(), Math.max(atMs - this.wire.now(), 1));
+    // A thread that has nothing else left may end.
+    this.#timer.unref();
+  }
+
+  #ring(): void {
+    this.#timerMs = Number.POSITIVE_INFINITY;
+    this.wire.agenda.run(this.wire.now());
+    this.wire.flush();
+    this.#arm(this.wire.agenda.nextMs);
+  }
+}

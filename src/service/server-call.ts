@@ -1,0 +1,386 @@
+// One call, stream or notification of a client's, from its first bytes to its last: decode, check, run the handler, check,
+// encode, answer. It is also the context that its handler is given.
+//
+// The fast path makes no promise: a handler that answers at once is answered within the bytes that it came with. Only what
+// takes time gets a deadline, an owner and the care for an end before the handler's: then its stream ends and the handler, told
+// by its signal, is a zombie until it has settled.
+
+import type { BodyCodec } from "../protocol/body-codec.ts";
+import { BodyError } from "../protocol/body-codec.ts";
+import { CallError } from "../protocol/call-error.ts";
+import { CODE, ERROR_FLAG, META_KEY } from "../protocol/codes.ts";
+import { Inbox } from "../protocol/inbox.ts";
+import { describeIssues, type Schema, type Validated } from "../protocol/schema.ts";
+import { flowsDown, flowsUp, type Stream, type StreamOwner } from "../protocol/stream.ts";
+import type { OpenFrame, StreamError } from "../protocol/stream-frames.ts";
+import { type Tlv, tlv } from "../protocol/tlv.ts";
+import type { Address } from "../sys/address.ts";
+import type { CallContext, CallingPeer, Publisher } from "./context.ts";
+import type { RouteEntry } from "./route-table.ts";
+import type { ServerSession } from "./server-session.ts";
+
+const NO_META: readonly Tlv[] = Object.freeze([]);
+
+export class ServerCall implements StreamOwner, CallContext {
+  readonly #peer: ServerSession;
+  readonly #stream: Stream | undefined;
+  readonly #entry: RouteEntry;
+  readonly #codec: BodyCodec;
+  readonly #meta: readonly Tlv[];
+  /** When the caller stops waiting; 0: never. */
+  readonly #deadlineMs: number;
+  #inbox: Inbox<unknown> | undefined;
+  #abort: AbortController | undefined;
+  /** The handler is told to stop. */
+  #stopped = false;
+  /** Our terminal is sent, or nobody is there any more. */
+  #over = false;
+  #zombie = false;
+  #wake: (() => void) | undefined;
+
+  constructor(
+    peer: ServerSession,
+    stream: Stream | undefined,
+    entry: RouteEntry,
+    codec: BodyCodec,
+    open: OpenFrame,
+  ) {
+    this.#peer = peer;
+    this.#stream = stream;
+    this.#entry = entry;
+    this.#codec = codec;
+    this.#meta = open.metaLength === 0 ? NO_META : open.meta();
+    this.#deadlineMs = open.deadlineMs === 0 ? 0 : peer.session.wire.now() + open.deadlineMs;
+  }
+
+  // The context.
+
+  get route(): string {
+    return this.#entry.name;
+  }
+
+  get identity(): unknown {
+    return this.#peer.identity;
+  }
+
+  get peer(): CallingPeer {
+    return this.#peer;
+  }
+
+  get remoteAddress(): Address | undefined {
+    return this.#peer.connection.remoteAddress;
+  }
+
+  get signal(): AbortSignal {
+    this.#abort ??= new AbortController();
+    if (this.#stopped) this.#abort.abort();
+    return this.#abort.signal;
+  }
+
+  get remainingMs(): number | undefined {
+    if (this.#deadlineMs === 0) return undefined;
+    return Math.max(0, this.#deadlineMs - this.#peer.session.wire.now());
+  }
+
+  get idempotencyKey(): string | undefined {
+    return this.#metaValue(META_KEY.IDEMPOTENCY_KEY)?.toString("latin1");
+  }
+
+  get traceparent(): string | undefined {
+    const value = this.#metaValue(META_KEY.TRACEPARENT);
+    if (value?.length !== TRACEPARENT_BYTES) return undefined;
+    const hex = value.toString("hex");
+    return `${hex.slice(0, 2)}-${hex.slice(2, 34)}-${hex.slice(34, 50)}-${hex.slice(-2)}`;
+  }
+
+  get publish(): Publisher["publish"] {
+    return this.#peer.hub.publish;
+  }
+
+  #metaValue(key: number): Buffer | undefined {
+    const value = tlv(this.#meta, key);
+    return value === undefined ? undefined : Buffer.from(value);
+  }
+
+  // From the request to the handler.
+
+  /** The request lies at `[start, end)`. */
+  begin(bytes: Buffer, start: number, end: number): void {
+    if (flowsUp(this.#entry.kind)) {
+      if (end > start)
+        return this.#refuse(CODE.INVALID_ARGUMENT, "a stream is opened without a body");
+      return this.#run(this.#openInbox());
+    }
+    let value: unknown;
+    try {
+      value = this.#codec.decode(bytes, start, end);
+    } catch (error) {
+      if (!(error instanceof BodyError)) throw error;
+      return this.#refuse(CODE.BAD_CODEC, error.message);
+    }
+    const checked = validate(this.#entry.input, value);
+    if (!(checked instanceof Promise)) return this.#checked(checked);
+    this.#takeTime();
+    checked.then((result) => this.#checked(result)).catch((error) => this.#failed(error));
+  }
+
+  #openInbox(): Inbox<unknown> | undefined {
+    const stream = this.#stream;
+    if (stream === undefined) return undefined;
+    const { limits } = this.#peer.session;
+    this.#inbox = new Inbox(stream, limits.streamCredit, () => {
+      // The handler wants no more: what still comes is dropped, and its own answer ends the stream.
+    });
+    return this.#inbox;
+  }
+
+  #checked(result: Validated<unknown>): void {
+    if (this.#over) return;
+    if (result.issues === undefined) return this.#run(result.value);
+    this.#refuse(CODE.INVALID_SCHEMA, describeIssues(result.issues));
+  }
+
+  #refuse(code: number, message: string): void {
+    this.#fail(code, message, ERROR_FLAG.NOT_PROCESSED);
+  }
+
+  #run(input: unknown): void {
+    const entry = this.#entry;
+    try {
+      const returned = entry.handler(input, this);
+      if (flowsDown(entry.kind)) {
+        this.#takeTime();
+        this.#send(returned as AsyncIterable<unknown>).then(
+          () => this.#settled(),
+          (error: unknown) => this.#failed(error),
+        );
+      } else if (isPromise(returned)) {
+        this.#takeTime();
+        returned.then((value) => this.#answer(value)).catch((error) => this.#failed(error));
+      } else {
+        this.#answer(returned);
+      }
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  /** It is not over with the bytes that it came with. */
+  #takeTime(): void {
+    const stream = this.#stream;
+    if (stream === undefined || stream.owner === this) return;
+    stream.owner = this;
+    if (this.#deadlineMs > 0) stream.session.time.setDeadline(stream, this.#deadlineMs);
+  }
+
+  // From the handler to the answer.
+
+  #answer(value: unknown): void {
+    if (this.#over || this.#stream === undefined) return this.#settled();
+    const checked = validate(this.#entry.output, value);
+    if (checked instanceof Promise) {
+      this.#takeTime();
+      checked.then((result) => this.#sendAnswer(result)).catch((error) => this.#failed(error));
+    } else {
+      this.#sendAnswer(checked);
+    }
+  }
+
+  #sendAnswer(result: Validated<unknown>): void {
+    const stream = this.#stream;
+    if (this.#over || stream === undefined) return this.#settled();
+    const body = this.#codec.encode(this.#outgoing(result));
+    this.#over = true;
+    stream.owner = undefined;
+    stream.session.streams.answer(stream, body, 0, body.length);
+    this.#settled();
+  }
+
+  /** @throws Error for what the handler gave and the route does not allow: the handler's mistake, not the caller's */
+  #outgoing(result: Validated<unknown>): unknown {
+    if (result.issues === undefined) return result.value;
+    throw new Error(`${this.route} gave what it must not: ${describeIssues(result.issues)}`);
+  }
+
+  /** Sends what the handler gives, as fast as it is taken. */
+  async #send(messages: AsyncIterable<unknown> | Iterable<unknown>): Promise<void> {
+    const stream = this.#stream;
+    if (stream === undefined) return;
+    for await (const value of messages) {
+      const body = this.#codec.encode(this.#outgoing(await validate(this.#entry.output, value)));
+      while (!this.#stopped && !this.#over && !this.#mayGo(stream, body.length)) {
+        await this.#room(stream);
+      }
+      // Leaving the loop ends the generator.
+      if (this.#over || this.#stopped) break;
+      stream.session.streams.send(stream, body, 0, body.length);
+    }
+    if (this.#over) return;
+    if (this.#stopped) return this.#fail(CODE.CANCELLED, "cancelled", 0);
+    this.#over = true;
+    stream.session.streams.sendEnd(stream);
+  }
+
+  #mayGo(stream: Stream, length: number): boolean {
+    const { outgoing } = stream.session;
+    return stream.sendCredit > 0 && outgoing.hasRoom(Math.min(length, outgoing.frameBytes));
+  }
+
+  /** Resolves when there may be credit and room, or the stream is over. */
+  #room(stream: Stream): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+      if (stream.sendCredit > 0) this.#peer.waitForRoom(resolve);
+    });
+  }
+
+  // The ends.
+
+  #failed(error: unknown): void {
+    if (error instanceof CallError) {
+      const detail = error.detail === undefined ? undefined : this.#encodedDetail(error.detail);
+      const eflags = error.eflags | (detail === undefined ? 0 : ERROR_FLAG.DETAIL);
+      this.#fail(error.number, error.message, eflags, detail, error.retryAfterMs);
+    } else if (this.#stopped && isAbort(error)) {
+      this.#fail(CODE.CANCELLED, "cancelled", 0);
+    } else {
+      // What it says is not for the peer.
+      this.#peer.hub.report(error);
+      this.#fail(CODE.INTERNAL, "internal error", 0);
+    }
+    this.#settled();
+  }
+
+  #encodedDetail(detail: unknown): Uint8Array | undefined {
+    try {
+      return this.#codec.encode(detail);
+    } catch (error) {
+      this.#peer.hub.report(error);
+      return undefined;
+    }
+  }
+
+  #fail(
+    code: number,
+    message: string,
+    eflags: number,
+    detail?: Uint8Array,
+    retryAfterMs?: number,
+  ): void {
+    const stream = this.#stream;
+    if (this.#over || stream === undefined) return;
+    this.#over = true;
+    this.#inbox?.drop();
+    stream.owner = undefined;
+    stream.session.streams.fail(stream, code, message, eflags, detail, retryAfterMs);
+    this.#peer.closeIfDrained();
+  }
+
+  /** The handler has settled, one way or the other. */
+  #settled(): void {
+    this.#inbox?.drop();
+    if (this.#zombie) {
+      this.#zombie = false;
+      this.#peer.session.zombies--;
+    }
+    this.#peer.closeIfDrained();
+  }
+
+  /** Ends the stream over the handler's head. */
+  #abandon(code: number, message: string): void {
+    this.#stop();
+    this.#zombie = true;
+    this.#peer.session.zombies++;
+    this.#fail(code, message, 0);
+    this.#wake?.();
+  }
+
+  #stop(): void {
+    this.#stopped = true;
+    this.#abort?.abort();
+    this.#wake?.();
+  }
+
+  // What the stream tells.
+
+  message(stream: Stream, bytes: Buffer, start: number, end: number): void {
+    const inbox = this.#inbox;
+    if (inbox === undefined) return;
+    let value: unknown;
+    try {
+      value = this.#codec.decode(bytes, start, end);
+    } catch (error) {
+      if (!(error instanceof BodyError)) throw error;
+      return this.#spoiled(CODE.BAD_CODEC, error.message);
+    }
+    const checked = validate(this.#entry.input, value);
+    if (checked instanceof Promise) {
+      return this.#spoiled(CODE.UNIMPLEMENTED, "messages of a stream are checked at once");
+    }
+    if (checked.issues !== undefined) {
+      return this.#spoiled(CODE.INVALID_SCHEMA, describeIssues(checked.issues));
+    }
+    if (inbox.push(checked.value, end - start)) return;
+    stream.session.streams.giveUp(stream, CODE.RESOURCE_EXHAUSTED, "too much is unread");
+  }
+
+  /** A message that cannot be: the stream fails, and the handler is told. */
+  #spoiled(code: number, message: string): void {
+    this.#inbox?.end(new CallError("CANCELLED", message));
+    this.#abandon(code, message);
+  }
+
+  ended(): void {
+    this.#inbox?.end();
+  }
+
+  failed(_stream: Stream, error: StreamError): void {
+    this.#inbox?.end(new CallError("ABORTED", error.message));
+    this.#stop();
+    // Our side may have been ended by the session itself.
+    if (_stream.localDone) this.#over = true;
+  }
+
+  cancelled(stream: Stream, _code: number): void {
+    this.#inbox?.end(new CallError("CANCELLED", "the caller cancelled"));
+    this.#stop();
+    const { session } = stream;
+    if (stream.localDone) this.#over = true;
+    else session.time.setDeadline(stream, session.wire.now() + session.limits.cancelGraceMs);
+  }
+
+  credited(): void {
+    this.#wake?.();
+  }
+
+  expired(): void {
+    if (this.#stopped) return this.#abandon(CODE.CANCELLED, "cancelled");
+    this.#inbox?.end(new CallError("DEADLINE_EXCEEDED", "too late"));
+    this.#abandon(CODE.DEADLINE_EXCEEDED, "the deadline has passed");
+  }
+
+  cut(): void {
+    this.#over = true;
+    this.#inbox?.end(new CallError("UNAVAILABLE", "the connection has ended"));
+    this.#stop();
+  }
+}
+
+const TRACEPARENT_BYTES = 26;
+
+function validate(
+  schema: Schema,
+  value: unknown,
+): Validated<unknown> | Promise<Validated<unknown>> {
+  return schema["~standard"].validate(value);
+}
+
+function isPromise(value: unknown): value is Promise<unknown> {
+  return (
+    value instanceof Promise || (typeof value === "object" && value !== null && "then" in value)
+  );
+}
+
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && error.name === "AbortError";
+}

@@ -1,0 +1,284 @@
+// One client's connection: the protocol's session on one side, the reactor's connection on the other.
+
+import { Buffer } from "node:buffer";
+import type { Input } from "../codec/codec.ts";
+import type { Connection } from "../handlers.ts";
+import { type BodyCodec, jsonCodec } from "../protocol/body-codec.ts";
+import { CODE, ERROR_FLAG, GOAWAY, GOAWAY_KEY, HELLO_KEY, KIND } from "../protocol/codes.ts";
+import type { Auth } from "../protocol/connection-frames.ts";
+import { callPeer, notifyPeer } from "../protocol/peer-call.ts";
+import { Session } from "../protocol/session.ts";
+import type { SessionEvents, Transport } from "../protocol/session-events.ts";
+import type { Stream } from "../protocol/stream.ts";
+import type { OpenFrame } from "../protocol/stream-frames.ts";
+import { type Tlv, textTlv, tlv } from "../protocol/tlv.ts";
+import type { AuthExchange, AuthStep } from "./auth.ts";
+import type { CallingPeer } from "./context.ts";
+import type { Hub } from "./hub.ts";
+import type { RouteEntry } from "./route-table.ts";
+import { ServerCall } from "./server-call.ts";
+
+type ServiceConnection = Connection<never, ServerSession | undefined>;
+
+const AGENT = "sluice";
+
+export class ServerSession implements SessionEvents, Transport, CallingPeer {
+  readonly hub: Hub;
+  readonly session: Session;
+  readonly connection: ServiceConnection;
+  identity: unknown = undefined;
+  /** Streams whose next message waits for room. */
+  readonly #waiting = new Set<() => void>();
+  #exchange: AuthExchange | undefined;
+  #method = 0;
+  #step = 0;
+  #awaitingDrain = false;
+
+  constructor(hub: Hub, connection: ServiceConnection) {
+    this.hub = hub;
+    this.connection = connection;
+    this.session = new Session({
+      role: "server",
+      wire: hub.wire,
+      limits: hub.limits,
+      transport: this,
+      events: this,
+      codecs: hub.codecIds,
+    });
+    hub.sessions.add(this);
+  }
+
+  receive(input: Input): void {
+    this.session.receive(input);
+  }
+
+  // The transport: the reactor's connection.
+
+  get pendingBytes(): number {
+    return this.connection.pendingBytes;
+  }
+
+  write(bytes: Buffer, start: number, end: number): void {
+    this.connection.write(bytes.subarray(start, end));
+  }
+
+  awaitDrain(): void {
+    if (this.#awaitingDrain) return;
+    this.#awaitingDrain = true;
+    void this.connection.drained().then(() => {
+      this.#awaitingDrain = false;
+      this.session.drained();
+    });
+  }
+
+  pause(): void {
+    this.connection.pause();
+  }
+
+  resume(): void {
+    this.connection.resume();
+  }
+
+  close(abort: boolean): void {
+    if (abort) this.connection.reset();
+    else this.connection.close();
+  }
+
+  // The handshake.
+
+  hello(tlvs: readonly Tlv[]): void {
+    const { auth } = this.hub.options;
+    if (auth === undefined || auth.length === 0) return this.#accept(undefined);
+    const data = Buffer.from(tlv(tlvs, HELLO_KEY.AUTH) ?? []);
+    this.#method = data[0] ?? 0;
+    const method = auth.find((one) => one.method === this.#method);
+    if (method === undefined) return this.#refuse();
+    const { remoteAddress } = this.connection;
+    this.#exchange = method.start({ remoteAddress, descriptor: -1 });
+    this.#proceed(data.subarray(1));
+  }
+
+  auth(auth: Auth): void {
+    if (this.session.ready) return this.#refresh(auth);
+    if (auth.method !== this.#method || auth.step !== this.#step + 1) return this.#refuse();
+    this.#step = auth.step;
+    this.#proceed(auth.data);
+  }
+
+  #proceed(data: Buffer): void {
+    this.#judge(data, (step) => {
+      if (step === undefined) return this.#refuse();
+      if ("identity" in step) {
+        this.identity = step.identity;
+        return this.#accept(step.last);
+      }
+      this.#step++;
+      const challenge = Buffer.from(step.challenge);
+      this.session.handshake.challenge({ method: this.#method, step: this.#step, data: challenge });
+    });
+  }
+
+  /** A client that is in renews its token. */
+  #refresh(auth: Auth): void {
+    const method = this.hub.options.auth?.find((one) => one.method === auth.method);
+    if (method === undefined || auth.step !== 0) return this.#refuse();
+    const { remoteAddress } = this.connection;
+    this.#exchange = method.start({ remoteAddress, descriptor: -1 });
+    this.#judge(auth.data, (step) => {
+      if (step !== undefined && "identity" in step) this.identity = step.identity;
+      else this.#refuse();
+    });
+  }
+
+  /** Asks the hook, which may need time; what it throws refuses. */
+  #judge(data: Buffer, decide: (step: AuthStep) => void): void {
+    const failed = (error: unknown) => {
+      this.hub.report(error);
+      this.#refuse();
+    };
+    try {
+      const step = this.#exchange?.step(data);
+      if (step instanceof Promise) step.then(decide).catch(failed);
+      else decide(step);
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  #accept(last: Uint8Array | undefined): void {
+    const tlvs: Tlv[] = [...this.hub.routes.tlvs, textTlv(HELLO_KEY.AGENT, AGENT), serverTime()];
+    if (last !== undefined) {
+      const value = Buffer.concat([Uint8Array.of(this.#method), last]);
+      tlvs.push({ key: HELLO_KEY.AUTH, value });
+    }
+    this.#exchange = undefined;
+    this.session.handshake.accept(tlvs);
+  }
+
+  #refuse(): void {
+    const methods = Uint8Array.from((this.hub.options.auth ?? []).map(({ method }) => method));
+    const value = { key: GOAWAY_KEY.AUTH_METHODS, value: methods };
+    this.session.end(GOAWAY.AUTH, "not let in", [value]);
+  }
+
+  ready(): void {
+    // Nothing waits for it.
+  }
+
+  // Streams.
+
+  opened(
+    stream: Stream | undefined,
+    open: OpenFrame,
+    bytes: Buffer,
+    start: number,
+    end: number,
+  ): void {
+    if (open.kind === KIND.SUBSCRIBE || open.kind === KIND.PUBLISH) {
+      return this.hub.topics.opened(this, stream, open, bytes, start, end);
+    }
+    const route =
+      open.routeId === 0 ? this.hub.routes.byName(open.name()) : this.hub.routes.byId(open.routeId);
+    const refusal = this.#refusal(route, open);
+    if (refusal === undefined && route !== undefined) {
+      const codec = this.hub.codec(open.codec);
+      if (codec !== undefined) {
+        return new ServerCall(this, stream, route, codec, open).begin(bytes, start, end);
+      }
+    }
+    if (stream === undefined) return;
+    const [code, text] = refusal ?? [CODE.BAD_CODEC, `there is no codec ${open.codec}`];
+    this.session.streams.fail(stream, code, text, ERROR_FLAG.NOT_PROCESSED);
+  }
+
+  #refusal(route: RouteEntry | undefined, open: OpenFrame): readonly [number, string] | undefined {
+    if (route === undefined) return [CODE.NOT_FOUND, "no such route"];
+    if (route.kind !== open.kind) return [CODE.UNIMPLEMENTED, "the route is of another kind"];
+    if (!this.hub.may(this.identity, "call", route.name)) {
+      return [CODE.PERMISSION_DENIED, "this route is not for you"];
+    }
+    return undefined;
+  }
+
+  published(): void {
+    this.session.end(GOAWAY.PROTOCOL, "MSG for a server that subscribed to nothing");
+  }
+
+  /** Calls back once there may be room for messages again. */
+  waitForRoom(again: () => void): void {
+    this.#waiting.add(again);
+  }
+
+  roomAgain(): void {
+    this.hub.topics.roomAgain(this);
+    for (const again of [...this.#waiting]) {
+      this.#waiting.delete(again);
+      again();
+    }
+  }
+
+  // The end.
+
+  goaway(): void {
+    // The client opens nothing more, and closes when it is done.
+  }
+
+  /** Lets what is in flight finish, and then closes. */
+  drain(): void {
+    this.session.drain(DRAIN_MS, RECONNECT_MS);
+    this.hub.topics.drain(this);
+    this.closeIfDrained();
+  }
+
+  /** After a stream has ended: a session that drains closes with its last. */
+  closeIfDrained(): void {
+    if (!this.session.draining || this.session.closed) return;
+    const { incoming, streams } = this.session;
+    if (incoming.table.count + streams.table.count > 0 || this.session.zombies > 0) return;
+    this.session.close();
+  }
+
+  ended(): void {
+    this.hub.sessions.delete(this);
+    for (const again of this.#waiting) again();
+    this.#waiting.clear();
+  }
+
+  // As something to call.
+
+  get id(): number {
+    return this.connection.id;
+  }
+
+  get open(): boolean {
+    return !this.session.closed;
+  }
+
+  get agent(): string {
+    return this.session.peer.agent;
+  }
+
+  call(
+    route: string,
+    value: unknown,
+    options: { readonly deadlineMs?: number; readonly codec?: BodyCodec } = {},
+  ): Promise<unknown> {
+    return callPeer(this.session, route, value, options.codec ?? jsonCodec, options.deadlineMs);
+  }
+
+  notify(route: string, value: unknown, codec: BodyCodec = jsonCodec): void {
+    notifyPeer(this.session, route, value, codec);
+  }
+}
+
+/** What a client is told at a drain; the server's own deadline decides. */
+const DRAIN_MS = 10_000;
+const RECONNECT_MS = 250;
+
+function serverTime(): Tlv {
+  const now = Date.now();
+  const value = Buffer.alloc(8);
+  value.writeUInt32LE(Math.floor(now / 1000));
+  value.writeUInt32LE(now % 1000, 4);
+  return { key: HELLO_KEY.SERVER_TIME, value };
+}

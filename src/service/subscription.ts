@@ -1,0 +1,161 @@
+// One client's subscription: what is sent to it, what waits, and what is left out when it does not keep up.
+
+import type { BodyCodec } from "../protocol/body-codec.ts";
+import { CODE, ERROR_FLAG, SLOW_POLICY } from "../protocol/codes.ts";
+import type { Stream, StreamOwner } from "../protocol/stream.ts";
+import type { StreamError } from "../protocol/stream-frames.ts";
+import { MSG_FIXED } from "../protocol/stream-frames.ts";
+import type { ServerSession } from "./server-session.ts";
+
+const MOST_DROPPED = 0xffff;
+
+/** A published message as every subscriber of one codec gets it: encoded once, shared by all. */
+export interface Message {
+  readonly topic: string;
+  readonly topicLength: number;
+  readonly topicAndBody: Uint8Array;
+}
+
+/** What a subscription tells the topics when it is over. */
+export interface SubscriptionHost {
+  removed(subscription: Subscription): void;
+}
+
+export class Subscription implements StreamOwner {
+  readonly peer: ServerSession;
+  readonly stream: Stream;
+  readonly pattern: string;
+  readonly codec: BodyCodec;
+  /** The queue group, or "". */
+  readonly group: string;
+  readonly #host: SubscriptionHost;
+  readonly #policy: number;
+  #waiting: { readonly seq: number; readonly message: Message }[] = [];
+  #seq = 0;
+  #dropped = 0;
+  #over = false;
+
+  constructor(
+    host: SubscriptionHost,
+    peer: ServerSession,
+    stream: Stream,
+    pattern: string,
+    codec: BodyCodec,
+    group: string,
+    policy: number,
+  ) {
+    this.#host = host;
+    this.peer = peer;
+    this.stream = stream;
+    this.pattern = pattern;
+    this.codec = codec;
+    this.group = group;
+    this.#policy = policy;
+  }
+
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  /** Sends it, or lets it wait, or leaves one out. */
+  deliver(message: Message): void {
+    if (this.#over) return;
+    this.#seq = (this.#seq + 1) >>> 0;
+    if (this.#waiting.length === 0 && this.#mayGo(message)) return this.#send(this.#seq, message);
+    if (this.#policy === SLOW_POLICY.LATEST) this.#replace(message);
+    else this.#append(message);
+  }
+
+  #mayGo({ topicAndBody }: Message): boolean {
+    const { outgoing } = this.peer.session;
+    const length = Math.min(MSG_FIXED + topicAndBody.length, outgoing.frameBytes);
+    return this.stream.sendCredit > 0 && outgoing.hasRoom(length);
+  }
+
+  #send(seq: number, { topicAndBody, topicLength }: Message): void {
+    const dropped = this.#dropped;
+    this.#dropped = 0;
+    this.peer.session.streams.publish(this.stream, dropped, seq, topicAndBody, topicLength);
+  }
+
+  #append(message: Message): void {
+    if (this.#waiting.length >= this.peer.session.limits.subscriptionQueue) {
+      if (this.#policy === SLOW_POLICY.CLOSE) {
+        return this.end(CODE.SLOW_CONSUMER, "too slow for what is published", 0);
+      }
+      this.#leftOut();
+      if (this.#policy === SLOW_POLICY.DROP_NEW) return;
+      this.#waiting.shift();
+    }
+    this.#waiting.push({ seq: this.#seq, message });
+  }
+
+  /** Only the last message of each topic waits. */
+  #replace(message: Message): void {
+    const at = this.#waiting.findIndex((one) => one.message.topic === message.topic);
+    if (at >= 0) {
+      this.#waiting.splice(at, 1);
+      this.#leftOut();
+    }
+    this.#append(message);
+  }
+
+  #leftOut(): void {
+    if (this.#dropped < MOST_DROPPED) this.#dropped++;
+  }
+
+  /** Sends of what waits as much as may go. */
+  flush(): void {
+    while (this.#waiting.length > 0 && !this.#over) {
+      const first = this.#waiting[0];
+      if (first === undefined || !this.#mayGo(first.message)) return;
+      this.#waiting.shift();
+      this.#send(first.seq, first.message);
+    }
+  }
+
+  /** Ends it from our side: with an error, or without one when the code is OK. */
+  end(code: number, why: string, eflags: number = ERROR_FLAG.RETRYABLE): void {
+    if (this.#over) return;
+    this.#remove();
+    const { session } = this.peer;
+    if (code === CODE.OK) session.streams.sendEnd(this.stream);
+    else session.streams.fail(this.stream, code, why, eflags);
+    this.peer.closeIfDrained();
+  }
+
+  #remove(): void {
+    this.#over = true;
+    this.#waiting = [];
+    this.stream.owner = undefined;
+    this.#host.removed(this);
+  }
+
+  message(): void {
+    // A subscriber has ended its side with OPEN.
+  }
+
+  ended(): void {
+    // Likewise.
+  }
+
+  failed(_stream: Stream, _error: StreamError): void {
+    if (!this.#over) this.#remove();
+  }
+
+  cancelled(): void {
+    this.end(CODE.OK, "");
+  }
+
+  credited(): void {
+    this.flush();
+  }
+
+  expired(): void {
+    // Subscriptions have no deadline.
+  }
+
+  cut(): void {
+    if (!this.#over) this.#remove();
+  }
+}

@@ -1,0 +1,446 @@
+// A service over real sockets: each kind of route, the three schema libraries, errors, deadlines, cancelling, hostile bodies.
+
+import assert from "node:assert/strict";
+import { describe, type TestContext, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type } from "arktype";
+import * as v from "valibot";
+import { z } from "zod";
+import {
+  cbor,
+  jsonCodec,
+  messagePack,
+  rawCodec,
+  utf8Codec,
+} from "../../src/protocol/body-codec.ts";
+import { CallError } from "../../src/protocol/call-error.ts";
+import { KIND } from "../../src/protocol/codes.ts";
+import { anything, bytes, nothing, text } from "../../src/protocol/schema.ts";
+import type { CallContext } from "../../src/service/context.ts";
+import type { ServiceOptions } from "../../src/service/options.ts";
+import { call, clientStream, duplex, notify, serverStream } from "../../src/service/routes.ts";
+import { service } from "../../src/service/service.ts";
+import { serveFor } from "../support/server.ts";
+import { until, within } from "../support/until.ts";
+import { SessionClient } from "./session-client.ts";
+
+const Point = z.object({ x: z.number(), y: z.number() });
+
+async function start(
+  t: TestContext,
+  routes: Parameters<typeof service>[0],
+  options: ServiceOptions = {},
+) {
+  const errors: unknown[] = [];
+  const table = service(routes, { onError: (error) => errors.push(error), ...options });
+  const server = await serveFor(t, table);
+  return { server, errors, client: await SessionClient.connect(t, server) };
+}
+
+/** What a call is refused with. */
+async function refusal(promise: Promise<unknown>): Promise<CallError> {
+  const error = await within(
+    promise.then(
+      () => undefined,
+      (thrown: unknown) => thrown,
+    ),
+    "an answer",
+  );
+  assert.ok(error instanceof CallError, String(error));
+  return error;
+}
+
+describe("calls", () => {
+  test("one request, one answer", async (t) => {
+    const { client } = await start(t, {
+      double: call(Point, Point, ({ x, y }) => ({ x: 2 * x, y: 2 * y })),
+    });
+    assert.deepEqual(await client.call("double", { x: 1, y: 2 }), { x: 2, y: 4 });
+  });
+
+  test("a schema of each library, and what does not fit is said", async (t) => {
+    const { client } = await start(t, {
+      zod: call(z.object({ n: z.number().int() }), z.number(), ({ n }) => n + 1),
+      valibot: call(v.object({ n: v.number() }), v.number(), ({ n }) => n + 1),
+      arktype: call(type({ n: "number" }), type("number"), ({ n }) => n + 1),
+    });
+    for (const route of ["zod", "valibot", "arktype"]) {
+      assert.equal(await client.call(route, { n: 1 }), 2, route);
+      const error = await refusal(client.call(route, { n: "one" }));
+      assert.deepEqual([error.code, error.notProcessed], ["INVALID_SCHEMA", true], route);
+      assert.match(error.message, /n/, route);
+    }
+  });
+
+  test("a schema that takes its time", async (t) => {
+    const slow = z.string().refine(async (value) => {
+      await sleep(1);
+      return value !== "bad";
+    });
+    const { client } = await start(t, { slow: call(slow, slow, (value) => value) });
+    assert.equal(await client.call("slow", "good"), "good");
+    assert.equal((await refusal(client.call("slow", "bad"))).code, "INVALID_SCHEMA");
+  });
+
+  test("each codec", async (t) => {
+    const packages = [messagePack(await import("msgpackr")), cbor(await import("cbor-x"))];
+    const routes = {
+      any: call(anything, anything, (value) => value),
+      raw: call(bytes, bytes, (value) => value),
+      text: call(text, text, (value) => value.toUpperCase()),
+    };
+    const { client } = await start(t, routes, { codecs: packages });
+    for (const codec of [jsonCodec, ...packages]) {
+      const value = { list: [1, "two", null, true], deep: { er: "é" } };
+      assert.deepEqual(await client.call("any", value, codec), value, codec.name);
+    }
+    const bytesBack = await client.call("raw", Buffer.from([0, 255, 7]), rawCodec);
+    assert.deepEqual(bytesBack, Buffer.from([0, 255, 7]));
+    assert.equal(await client.call("text", "grüße", utf8Codec), "GRÜSSE");
+  });
+
+  test("a codec that nobody has is refused", async (t) => {
+    const { client } = await start(t, { any: call(anything, anything, (value) => value) });
+    const own = { ...jsonCodec, id: 99 };
+    assert.equal((await refusal(client.call("any", 1, own))).code, "BAD_CODEC");
+  });
+
+  test("many at once, answered out of order", async (t) => {
+    const { client } = await start(t, {
+      wait: call(z.number(), z.number(), async (ms) => {
+        await sleep(ms);
+        return ms;
+      }),
+    });
+    const order: unknown[] = [];
+    const calls = [30, 1, 15].map((ms) =>
+      client.call("wait", ms).then((value) => order.push(value)),
+    );
+    await within(Promise.all(calls), "all answers");
+    assert.deepEqual(order, [1, 15, 30]);
+  });
+
+  test("routes by number, as WELCOME lists them", async (t) => {
+    const { client } = await start(t, {
+      a: call(text, text, () => "a"),
+      b: call(text, text, () => "b"),
+    });
+    const flow = client.open(
+      { kind: KIND.CALL, codec: utf8Codec.id, name: "", ...{ routeId: 2 } },
+      "",
+    );
+    assert.equal(await flow.over, "b");
+  });
+});
+
+describe("errors", () => {
+  test("no such route, another kind", async (t) => {
+    const { client } = await start(t, { feed: serverStream(nothing, text, () => ["a"]) });
+    const missing = await refusal(client.call("none", 1));
+    assert.deepEqual([missing.code, missing.notProcessed], ["NOT_FOUND", true]);
+    assert.equal((await refusal(client.call("feed", null))).code, "UNIMPLEMENTED");
+  });
+
+  test("names of an object's prototype are no routes", async (t) => {
+    const { client } = await start(t, { a: call(anything, anything, () => 1) });
+    for (const name of ["__proto__", "constructor", "toString", "hasOwnProperty"]) {
+      assert.equal((await refusal(client.call(name, 1))).code, "NOT_FOUND", name);
+    }
+  });
+
+  test("what a handler means for the caller arrives, with detail", async (t) => {
+    const { client } = await start(t, {
+      own: call(anything, anything, () => {
+        throw new CallError(1234, "not like this", { detail: { why: 1 }, retryAfterMs: 50 });
+      }),
+      async: call(anything, anything, async () => {
+        throw new CallError("ALREADY_EXISTS", "there");
+      }),
+    });
+    const own = await refusal(client.call("own", 1));
+    assert.deepEqual(
+      [own.number, own.message, own.detail, own.retryAfterMs],
+      [1234, "not like this", { why: 1 }, 50],
+    );
+    assert.equal((await refusal(client.call("async", 1))).code, "ALREADY_EXISTS");
+  });
+
+  test("what it does not mean for the caller stays here", async (t) => {
+    const { client, errors } = await start(t, {
+      bad: call(anything, anything, () => {
+        throw new Error("secret /path");
+      }),
+      wrong: call(anything, z.number(), () => "no number" as unknown as number),
+      odd: call(anything, anything, () => 1n),
+    });
+    for (const route of ["bad", "wrong", "odd"]) {
+      const error = await refusal(client.call(route, 1));
+      assert.deepEqual([error.code, error.message], ["INTERNAL", "internal error"], route);
+    }
+    assert.equal(errors.length, 3);
+  });
+
+  test("bodies that are no JSON, reach into prototypes, or are too deep", async (t) => {
+    const { client } = await start(t, { any: call(anything, anything, () => "handled") });
+    const bodies = [
+      '{"a":',
+      '{"__proto__":{"x":1}}',
+      '{"a":[{"constructor":1}]}',
+      '{"\\u005f_proto__":1}',
+      '{"prototype":1}',
+      `${"[".repeat(200)}${"]".repeat(200)}`,
+      Buffer.from([0x22, 0xff, 0x22]),
+    ];
+    for (const body of bodies) {
+      const plain = { ...jsonCodec, encode: () => Buffer.from(body as string) };
+      const error = await refusal(client.call("any", 1, plain));
+      assert.deepEqual([error.code, error.notProcessed], ["BAD_CODEC", true], String(body));
+    }
+    assert.equal(await client.call("any", { proto: "constructor" }), "handled");
+    assert.equal(Object.hasOwn(Object.prototype, "x"), false);
+  });
+});
+
+describe("time", () => {
+  test("a deadline passes: the caller is told, the handler too", async (t) => {
+    let aborted = false;
+    let left: number | undefined;
+    const { client } = await start(t, {
+      slow: call(anything, anything, async (_input, { signal, remainingMs }) => {
+        left = remainingMs;
+        await new Promise((resolve) => signal.addEventListener("abort", resolve));
+        aborted = true;
+        return 1;
+      }),
+    });
+    // The server's own deadline, so that the client's is not what is seen.
+    const flow = client.open(
+      { kind: KIND.CALL, codec: jsonCodec.id, name: "slow", deadlineMs: 30 },
+      1,
+    );
+    assert.equal((await refusal(flow.over)).code, "DEADLINE_EXCEEDED");
+    await until(() => aborted, "the signal");
+    assert.ok(left !== undefined && left <= 30 && left > 0, String(left));
+  });
+
+  test("a call that is cancelled aborts its handler, and frees its slot when that has settled", async (t) => {
+    let context: CallContext | undefined;
+    const settle = Promise.withResolvers<void>();
+    const { client, server } = await start(
+      t,
+      {
+        slow: call(anything, anything, async (_input, given) => {
+          context = given;
+          await settle.promise;
+          return 1;
+        }),
+        quick: call(anything, anything, () => "quick"),
+      },
+      { limits: { streams: 1 } },
+    );
+    const flow = client.open({ kind: KIND.CALL, codec: jsonCodec.id, name: "slow" }, 1);
+    await until(() => context !== undefined, "the handler");
+    flow.cancel();
+    await until(() => context?.signal.aborted === true, "the signal");
+    assert.equal(client.session.streams.canOpen, false);
+    settle.resolve();
+    await until(() => client.session.streams.canOpen, "a free slot");
+    assert.equal(await client.call("quick", 1), "quick");
+    assert.equal(server.statistics().connections, 1);
+  });
+
+  test("a handler that does not stop is a zombie: its stream ends, its slot stays taken", async (t) => {
+    const settle = Promise.withResolvers<void>();
+    const { client } = await start(
+      t,
+      {
+        deaf: call(anything, anything, async () => {
+          await settle.promise;
+          return 1;
+        }),
+      },
+      { limits: { streams: 1, cancelGraceMs: 20 } },
+    );
+    const flow = client.open({ kind: KIND.CALL, codec: jsonCodec.id, name: "deaf" }, 1);
+    flow.cancel();
+    await until(() => client.session.streams.canOpen, "the terminal");
+    const refused = await refusal(client.call("deaf", 1));
+    assert.deepEqual([refused.code, refused.notProcessed], ["REFUSED", true]);
+    settle.resolve();
+    await sleep(1);
+    assert.equal(await client.call("deaf", 1), 1);
+  });
+});
+
+describe("streams", () => {
+  test("server stream: as fast as it is read, and no faster", async (t) => {
+    let given = 0;
+    const { client } = await start(t, {
+      count: serverStream(z.number(), z.number(), async function* (most) {
+        for (let n = 0; n < most; n++) {
+          given = n;
+          yield n;
+        }
+      }),
+    });
+    const flow = client.open(
+      { kind: KIND.SERVER_STREAM, codec: jsonCodec.id, name: "count", credit: 8 },
+      1000,
+    );
+    await until(() => given >= 8, "the first batch");
+    await sleep(5);
+    assert.ok(given <= 9, `${given} messages were made for a reader of none`);
+    const all: unknown[] = [];
+    for await (const value of flow.messages) all.push(value);
+    assert.deepEqual(
+      all,
+      Array.from({ length: 1000 }, (_, index) => index),
+    );
+  });
+
+  test("a reader that stops ends the generator", async (t) => {
+    let finished = false;
+    const { client } = await start(t, {
+      endless: serverStream(nothing, z.number(), async function* () {
+        try {
+          for (let n = 0; ; n++) yield n;
+        } finally {
+          finished = true;
+        }
+      }),
+    });
+    const flow = client.open({
+      kind: KIND.SERVER_STREAM,
+      codec: jsonCodec.id,
+      name: "endless",
+      credit: 4,
+    });
+    for await (const value of flow.messages) if (value === 10) break;
+    await until(() => finished, "the generator's end");
+    await until(() => client.session.streams.table.count === 0, "both terminals");
+  });
+
+  test("an error in the middle comes after what was before it", async (t) => {
+    const { client } = await start(t, {
+      half: serverStream(nothing, z.number(), async function* () {
+        yield 1;
+        throw new CallError("DATA_LOSS", "that was all");
+      }),
+    });
+    const flow = client.open({
+      kind: KIND.SERVER_STREAM,
+      codec: jsonCodec.id,
+      name: "half",
+      credit: 4,
+    });
+    const all: unknown[] = [];
+    const error = await refusal(
+      (async () => {
+        for await (const value of flow.messages) all.push(value);
+      })(),
+    );
+    assert.deepEqual([all, error.code], [[1], "DATA_LOSS"]);
+  });
+
+  test("client stream: many messages, one answer", async (t) => {
+    const { client } = await start(t, {
+      sum: clientStream(z.number(), z.number(), async (messages) => {
+        let sum = 0;
+        for await (const value of messages) sum += value;
+        return sum;
+      }),
+    });
+    const flow = client.open({ kind: KIND.CLIENT_STREAM, codec: jsonCodec.id, name: "sum" });
+    for (let n = 1; n <= 100; n++) await flow.send(n);
+    flow.sendEnd();
+    assert.equal(await within(flow.over, "the answer"), 5050);
+  });
+
+  test("client stream: an answer before the end is an answer", async (t) => {
+    const { client } = await start(t, {
+      first: clientStream(z.number(), z.number(), async (messages) => {
+        for await (const value of messages) return value;
+        return -1;
+      }),
+    });
+    const flow = client.open({ kind: KIND.CLIENT_STREAM, codec: jsonCodec.id, name: "first" });
+    await flow.send(7);
+    assert.equal(await within(flow.over, "the answer"), 7);
+    await until(() => client.session.streams.table.count === 0, "both terminals");
+    assert.equal(client.end, undefined);
+  });
+
+  test("a bad message fails its stream only", async (t) => {
+    const { client } = await start(t, {
+      sum: clientStream(z.number(), z.number(), async (messages) => {
+        for await (const _value of messages);
+        return 0;
+      }),
+    });
+    const flow = client.open({ kind: KIND.CLIENT_STREAM, codec: jsonCodec.id, name: "sum" });
+    await flow.send("no number");
+    assert.equal((await refusal(flow.over)).code, "INVALID_SCHEMA");
+    assert.equal(client.end, undefined);
+  });
+
+  test("duplex: both ways at once", async (t) => {
+    const { client } = await start(t, {
+      upper: duplex(z.string(), z.string(), async function* (messages) {
+        for await (const value of messages) yield value.toUpperCase();
+        yield "end";
+      }),
+    });
+    const flow = client.open({ kind: KIND.DUPLEX, codec: jsonCodec.id, name: "upper", credit: 2 });
+    const all: unknown[] = [];
+    const reading = (async () => {
+      for await (const value of flow.messages) all.push(value);
+    })();
+    for (let n = 0; n < 50; n++) await flow.send(`a${n}`);
+    flow.sendEnd();
+    await within(reading, "the end");
+    assert.deepEqual(all, [...Array.from({ length: 50 }, (_, index) => `A${index}`), "end"]);
+  });
+
+  test("large messages both ways", async (t) => {
+    const { client } = await start(t, {
+      back: duplex(bytes, bytes, async function* (messages) {
+        for await (const value of messages) yield value;
+      }),
+    });
+    const flow = client.open({ kind: KIND.DUPLEX, codec: rawCodec.id, name: "back", credit: 4 });
+    const sizes = [0, 1, 70_000, 300_000, 16_384, 900_000];
+    const seen: number[] = [];
+    const reading = (async () => {
+      for await (const value of flow.messages) seen.push((value as Buffer).length);
+    })();
+    for (const size of sizes) await flow.send(Buffer.alloc(size));
+    flow.sendEnd();
+    await within(reading, "the end");
+    assert.deepEqual(seen, sizes);
+  });
+
+  test("notifications arrive, and are not answered", async (t) => {
+    const got: unknown[] = [];
+    const { client } = await start(t, {
+      log: notify(z.string(), (line) => {
+        got.push(line);
+      }),
+      sync: call(anything, anything, () => 1),
+    });
+    client.notify("log", "a");
+    client.notify("log", 5);
+    client.notify("none", "x");
+    client.notify("log", "b");
+    await client.call("sync", 1);
+    assert.deepEqual(got, ["a", "b"]);
+  });
+
+  test("the server calls its client", async (t) => {
+    const { client } = await start(t, {
+      ask: call(anything, anything, async (_input, { peer }) => peer.call("you", { are: "there" })),
+    });
+    client.onCall = (name, body) =>
+      Buffer.from(JSON.stringify({ name, got: JSON.parse(String(body)) }));
+    assert.deepEqual(await client.call("ask", 1), { name: "you", got: { are: "there" } });
+  });
+});
