@@ -134,7 +134,7 @@ export function shareOf(limits: Limits, parts: number): Limits {
   const highWaterBytes = Math.min(limits.highWaterBytes, connectionOutputBytes);
   return {
     ...limits,
-    connections: Math.ceil(limits.connections / parts),
+    connections: Math.max(Math.floor(limits.connections / parts), 1),
     connectionsPerAddress: Math.ceil(limits.connectionsPerAddress / parts),
     inputBytes: Math.ceil(limits.inputBytes / parts),
     subscriptions: Math.ceil(limits.subscriptions / parts),

@@ -6,7 +6,7 @@
 import type { Driver, Handle } from "../driver/driver.ts";
 import type { Limits } from "../limits.ts";
 import type { Address } from "../sys/address.ts";
-import { EMFILE, ENFILE, ENOBUFS, ENOMEM } from "../sys/errno.ts";
+import { EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM } from "../sys/errno.ts";
 import { ACCEPT_ERRORS, REFUSED } from "./counters.ts";
 
 const FIRST_BACKOFF_MS = 5;
@@ -50,6 +50,8 @@ export class Acceptor {
 
   /** An accept failed with −errno; the driver has paused the listener. */
   failed(listener: Handle, errno: number, nowMs: number): void {
+    // The server has stopped listening on it: this reactor is about to be told.
+    if (errno === -EINVAL) return;
     this.#counters[ACCEPT_ERRORS] = (this.#counters[ACCEPT_ERRORS] as number) + 1;
     if (!SCARCE.has(-errno)) {
       // The one connection failed before it was accepted (ECONNABORTED and the like): the next one may not.
@@ -85,10 +87,14 @@ export class Acceptor {
     else this.#perAddress.set(address, count);
   }
 
+  /** A descriptor and a slot are free: whoever waited for one need not wait for the back-off. */
+  released(): void {
+    this.#go(NO_DESCRIPTORS);
+  }
+
   /** The back-off is over: try again. */
   retry(nowMs: number): void {
     if (nowMs < this.retryMs) return;
-    this.retryMs = NEVER;
     this.#go(NO_DESCRIPTORS);
   }
 
@@ -108,6 +114,7 @@ export class Acceptor {
   #go(reason: number): void {
     if ((this.#stopped & reason) === 0) return;
     this.#stopped &= ~reason;
+    if (reason === NO_DESCRIPTORS) this.retryMs = NEVER;
     if (this.#stopped !== 0) return;
     for (const listener of this.#listeners) this.#driver.resume(listener);
   }

@@ -277,6 +277,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
 
   closed(handle: Handle): void {
     const slot = slotOf(handle);
+    this.#acceptor.released();
     const connection = this.#connections[slot];
     if (connection === undefined || connection.handle !== handle) {
       this.#connecting.closed(handle);

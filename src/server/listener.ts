@@ -9,14 +9,25 @@ import { openListener } from "../driver/listening-socket.ts";
 import type { Address, InternetAddress } from "../sys/address.ts";
 import { formatAddress } from "../sys/address.ts";
 import { EADDRINUSE, ECONNREFUSED, SystemError } from "../sys/errno.ts";
-import { closeDescriptor, connectSocket, localAddress, openSocket } from "../sys/socket-calls.ts";
+import {
+  closeDescriptor,
+  connectSocket,
+  localAddress,
+  openSocket,
+  shutdownBoth,
+} from "../sys/socket-calls.ts";
 import type { CheckedOptions } from "./options.ts";
 
 /** A listening descriptor that this process owns. */
 export interface SharedListener {
   readonly descriptor: number;
   readonly address: Address;
-  /** Closes it, and removes a Unix socket's path. */
+  /**
+   * Connects are refused from here on, what the kernel has queued is reset, and a Unix socket's path is free for another. The
+   * descriptor stays: threads may still be about to use its number.
+   */
+  stop(): void;
+  /** Stops, and closes it: once no thread has it any more. */
   close(): void;
 }
 
@@ -86,12 +97,20 @@ export function openSharedListener(address: Address, options: CheckedOptions): S
   }
   if (descriptor < 0) throw new SystemError("listen on", descriptor, formatAddress(address));
   const bound = localAddress(descriptor);
+  let stopped = false;
+  const stop = () => {
+    if (stopped) return;
+    stopped = true;
+    shutdownBoth(descriptor);
+    if (isPath(address)) unlinkSync(address.path);
+  };
   return {
     descriptor,
     address: typeof bound === "number" ? address : bound,
+    stop,
     close() {
+      stop();
       closeDescriptor(descriptor);
-      if (isPath(address)) unlinkSync(address.path);
     },
   };
 }

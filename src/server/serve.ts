@@ -132,7 +132,7 @@ async function start(
   const hasDescriptors = sharesDescriptors(driver.driver);
   const options = {
     ...given,
-    threads: threadsOf(given, driver.driver, hasDescriptors),
+    threads: withinConnections(given, threadsOf(given, driver.driver, hasDescriptors)),
     limits: withinDescriptors(given, hasDescriptors),
     balance: balanceOf(given, driver.driver, hasDescriptors),
     socket: socketOptionsOf(given.socket, driver.driver, hasDescriptors),
@@ -177,6 +177,16 @@ function threadsOf(
   const what = options.path === undefined ? "a port" : "a Unix socket";
   throw new OptionError(
     `the ${driver} driver serves ${what} with one thread here: choose threads: 1 or another driver`,
+  );
+}
+
+/** Each thread has a share of the connections, and so at least one. */
+function withinConnections(options: CheckedOptions, threads: number): number {
+  const { connections } = options.limits;
+  if (options.model !== "multi-reactor" || connections >= threads) return threads;
+  if (!options.threadsChosen) return connections;
+  throw new OptionError(
+    `limits.connections is ${connections}: that is too few for ${threads} threads, which have equal shares of it`,
   );
 }
 

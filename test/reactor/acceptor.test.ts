@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { completeLimits, type Limits } from "../../src/limits.ts";
 import { Acceptor } from "../../src/reactor/acceptor.ts";
 import { ACCEPT_ERRORS, COUNTER_STRIDE, REFUSED } from "../../src/reactor/counters.ts";
-import { ECONNABORTED, EMFILE, ENFILE, ENOBUFS, ENOMEM } from "../../src/sys/errno.ts";
+import { ECONNABORTED, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM } from "../../src/sys/errno.ts";
 import { RecordingDriver } from "./recording-driver.ts";
 
 const FIRST = 1;
@@ -145,6 +145,28 @@ for (const order of ORDERS) {
     assert.deepEqual(driver.takeLog(), [], "nothing was stopped any more");
   });
 }
+
+test("a descriptor that becomes free ends the wait for one, and keeps no other reason from holding", () => {
+  const { driver, acceptor } = subject();
+  acceptor.failed(FIRST, -EMFILE, 0);
+  driver.takeLog();
+  acceptor.released();
+  assert.deepEqual(driver.takeLog(), RESUMED);
+  assert.equal(acceptor.retryMs, Number.POSITIVE_INFINITY, "it would try a second time");
+  acceptor.failed(FIRST, -EMFILE, 0);
+  acceptor.setMemoryScarce(true);
+  driver.takeLog();
+  acceptor.released();
+  assert.deepEqual(driver.takeLog(), []);
+});
+
+test("a listener that the server has stopped is no accept error and is not tried again", () => {
+  const { driver, acceptor, counters } = subject();
+  driver.takeLog();
+  acceptor.failed(FIRST, -EINVAL, 0);
+  assert.deepEqual(driver.takeLog(), []);
+  assert.equal(counters[ACCEPT_ERRORS], 0);
+});
 
 test("closed, it closes its listeners and touches them no more", () => {
   const { driver, acceptor } = subject();

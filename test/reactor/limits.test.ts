@@ -107,7 +107,11 @@ test("shares add up to the whole, and are as consistent as the whole", () => {
   fc.assert(
     fc.property(someLimits, fc.integer({ min: 1, max: 256 }), (limits, parts) => {
       const share = shareOf(limits, parts);
-      for (const name of ["connections", "connectionsPerAddress", "inputBytes"] as const) {
+      assert.ok(share.connections >= 1);
+      const connections = share.connections * parts;
+      assert.ok(connections <= Math.max(limits.connections, parts), "more are admitted than said");
+      assert.ok(connections > limits.connections - parts, "far fewer are admitted than said");
+      for (const name of ["connectionsPerAddress", "inputBytes"] as const) {
         assert.ok(share[name] >= 1 && share[name] * parts >= limits[name], name);
         assert.ok((share[name] - 1) * parts < limits[name], `${name} is shared out too freely`);
       }

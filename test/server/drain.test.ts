@@ -130,6 +130,25 @@ for (const { name: driver, skip } of DRIVERS) {
       await stuck.end();
     });
 
+    test("new clients are refused as soon as it drains, and do not hang until its end", async (t) => {
+      const { child, address } = await start(t, "--driver", driver);
+      const stuck = await Client.connect(t, address);
+      stuck.write("hang\n");
+      await until(() => stuck.takenLength === 5, "a request that is never done");
+      child.kill("SIGTERM");
+      await child.says(/closing/);
+      // It may take a moment until every thread has been told.
+      let late = Client.dial(t, address);
+      await until(() => {
+        if (late.connected && late.closed) late = Client.dial(t, address);
+        return late.error !== undefined;
+      }, "a refusal");
+      assert.equal(late.error, "ECONNREFUSED");
+      assert.equal(child.ended, undefined, "it still drains");
+      child.kill("SIGTERM");
+      await child.exit();
+    });
+
     test("a second signal ends it at once", async (t) => {
       const { child, address } = await start(t, "--driver", driver);
       const stuck = await Client.connect(t, address);

@@ -175,6 +175,14 @@ for (const { name: driver, skip } of RAW_DRIVERS) {
   });
 }
 
+test("threads are no more than there may be connections, or an error says that they cannot be", async (t) => {
+  const limits = { connections: 1 };
+  const server = await start(t, { limits });
+  assert.equal(server.threads, 1);
+  const message = /limits.connections is 1: that is too few for 2 threads/;
+  await assert.rejects(serve(LETHAL, { limits, threads: 2 }), message);
+});
+
 test("a thread that keeps dying at its start ends serve() with its error", async () => {
   const broken = new URL("../support/handlers/throws-at-import.ts", import.meta.url);
   await assert.rejects(serve(broken, { threads: 2 }), /no good/);

@@ -41,6 +41,7 @@ export async function startEventLoop(plan: ModelPlan): Promise<RunningModel> {
       mail: thread.mail,
       ended: ended.promise,
       async close(drainMs) {
+        listener?.stop();
         const clean = await thread.close(drainMs);
         listener?.close();
         ended.resolve();

@@ -91,6 +91,7 @@ class MultiReactor implements RunningModel {
   }
 
   async close(drainMs: number): Promise<boolean> {
+    this.#listener?.stop();
     const clean = await this.#threads.close(drainMs);
     this.#release();
     this.#end.resolve();
