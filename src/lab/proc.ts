@@ -75,6 +75,17 @@ export function listeningProcesses(address: Address): number[] {
   return pids.map(Number).filter((pid) => hasOneOf(pid, sockets));
 }
 
+/** The living processes of a session: what one that leads it has started, and what those have (setsid(2)). */
+export function processesOfSession(session: number): number[] {
+  const pids = (listOrUndefined("/proc") ?? []).filter((name) => /^\d+$/.test(name));
+  return pids.map(Number).filter((pid) => {
+    const stat = readOrUndefined(`/proc/${pid}/stat`);
+    // state, ppid, pgrp, session: the first four fields behind the name (proc_pid_stat(5)).
+    const [state, , , sid] = stat?.slice(stat.lastIndexOf(")") + 2).split(" ") ?? [];
+    return Number(sid) === session && state !== "Z";
+  });
+}
+
 function tcpSockets(port: number): Set<string> {
   const inodes = new Set<string>();
   const hexadecimal = port.toString(16).toUpperCase().padStart(4, "0");

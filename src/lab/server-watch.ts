@@ -20,24 +20,25 @@ export interface ServerReading {
 }
 
 export class ServerWatch {
-  readonly #pids: readonly number[];
+  readonly #find: () => readonly number[];
   #begin: ServerReading | undefined;
   #peakBytes = 0;
 
-  constructor(pids: readonly number[]) {
-    this.#pids = pids;
+  /** `find` gives the processes' ids, each time anew: a server may start more of them. */
+  constructor(find: () => readonly number[]) {
+    this.#find = find;
   }
 
   /** Of whoever listens at an address of this machine; undefined when nobody is found. */
   static at(address: Address): ServerWatch | undefined {
     if (!isHere(address)) return undefined;
     const pids = listeningProcesses(address).filter((pid) => pid !== process.pid);
-    return pids.length === 0 ? undefined : new ServerWatch(pids);
+    return pids.length === 0 ? undefined : new ServerWatch(() => pids);
   }
 
   /** Undefined when all have ended. */
   read(): ServerReading | undefined {
-    const processes = this.#pids.flatMap((pid) => readProcess(pid) ?? []);
+    const processes = this.#find().flatMap((pid) => readProcess(pid) ?? []);
     if (processes.length === 0) return undefined;
     const sum = (figure: (reading: ProcessReading) => number) =>
       processes.reduce((total, reading) => total + figure(reading), 0);

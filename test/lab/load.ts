@@ -3,6 +3,7 @@
 import { type LoadOptions, planLoad } from "../../src/lab/load-plan.ts";
 import type { LoadResult, StageResult } from "../../src/lab/result.ts";
 import { type LoadHooks, runLoad } from "../../src/lab/run-load.ts";
+import type { ServerWatch } from "../../src/lab/server-watch.ts";
 import type { KnownTarget } from "./known-targets.ts";
 
 const SHORT: LoadOptions = {
@@ -18,9 +19,10 @@ export async function load(
   target: Pick<KnownTarget, "address">,
   options: LoadOptions = {},
   hooks: LoadHooks = {},
+  watch?: ServerWatch,
 ): Promise<LoadResult> {
   const plan = planLoad(target.address, { ...SHORT, ...options });
-  return runLoad({ plan, arguments: [] }, hooks);
+  return runLoad({ plan, arguments: [], ...(watch !== undefined && { watch }) }, hooks);
 }
 
 export function onlyStage(result: LoadResult): StageResult {
