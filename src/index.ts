@@ -18,6 +18,7 @@ export {
   type SharedCounter,
   type SharedMap,
 } from "./handlers.ts";
+export { type Scenario, scenario } from "./lab/workloads/scenario.ts";
 export { LIMITS, type Limits, OptionError } from "./limits.ts";
 export type { ServeOptions } from "./server/options.ts";
 export { SharedMapError } from "./server/owned-map.ts";

@@ -5,6 +5,7 @@
 // Invariant: request n lies at [ends[n − 1], ends[n]) of the output memory, the first at 0.
 
 import type { Random } from "../../driver/random.ts";
+import type { Sizes } from "../sizes.ts";
 
 /** Small enough to stay in a processor's cache while it is sent again and again. */
 const TAPE_BYTES = 256 * 1024;
@@ -45,23 +46,24 @@ export class Tape {
     });
   }
 
-  /** A tape of as many requests as make sense for their mean size; `make` makes the n-th. */
-  static fill(meanBytes: number, varies: boolean, make: (index: number) => Uint8Array): Tape {
-    const wanted = Math.ceil(TAPE_BYTES / meanBytes);
-    const least = varies ? LEAST_REQUESTS : 2;
+  /** A tape of as many requests as make sense for their sizes. */
+  static fill(sizes: Sizes, make: () => Uint8Array): Tape {
+    const wanted = Math.ceil(TAPE_BYTES / sizes.mean);
+    const least = sizes.least === sizes.most ? 2 : LEAST_REQUESTS;
     const count = Math.min(Math.max(wanted, least), MOST_REQUESTS);
     const requests: Uint8Array[] = [];
     let bytes = 0;
     while (requests.length < count && (requests.length < 2 || bytes < MOST_TAPE_BYTES)) {
-      const request = make(requests.length);
+      const request = make();
       requests.push(request);
       bytes += request.length;
     }
     return new Tape(requests);
   }
 
-  get length(): number {
-    return this.#requests.length;
+  /** All requests, one behind the other. */
+  get bytes(): Buffer {
+    return this.#requests;
   }
 
   attach(output: Buffer): void {

@@ -37,6 +37,8 @@ export interface WorkloadContext {
   readonly random: Random;
   /** Of the target, for protocols that name it. */
   readonly host: string;
+  /** What is asked for, in protocols that have paths. */
+  readonly path: string;
   /** Connections of this thread. */
   readonly connections: number;
   /** The URL of the user's module, for the workload that is one. */

@@ -1,0 +1,207 @@
+// The workloads: what they say is understood by real servers, and answers are told apart wherever they are cut.
+
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type RequestListener } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, type TestContext, test } from "node:test";
+import { pathToFileURL } from "node:url";
+import { Random } from "../../src/driver/random.ts";
+import { parseSizes } from "../../src/lab/sizes.ts";
+import { type WorkloadName, workloadKind } from "../../src/lab/workloads/choose-workload.ts";
+import type { Workload, WorkloadContext } from "../../src/lab/workloads/workload.ts";
+import { serve } from "../../src/server/serve.ts";
+import { knownTarget } from "./known-targets.ts";
+import { errorCodes, load, onlyStage } from "./load.ts";
+
+const reports: string[] = [];
+const CONTEXT: WorkloadContext = {
+  sizes: parseSizes("1-300"),
+  verify: true,
+  random: new Random(5),
+  host: "h",
+  path: "/",
+  connections: 1,
+  scenario: undefined,
+  report: (code) => reports.push(code),
+};
+
+async function made(name: WorkloadName, context: Partial<WorkloadContext> = {}) {
+  const workload = await workloadKind(name).make({ ...CONTEXT, ...context });
+  const output = Buffer.alloc(workload.outputBytes);
+  workload.attach(output);
+  return { workload, output };
+}
+
+/** How many answers are seen when `bytes` come in pieces of this size. */
+function answersIn(workload: Workload, session: unknown, bytes: Buffer, size: number): number {
+  let answers = 0;
+  for (let at = 0; at < bytes.length; at += size) {
+    answers += workload.received(session, bytes, at, Math.min(size, bytes.length - at));
+  }
+  return answers;
+}
+
+describe("answers are the same however they are cut", () => {
+  for (const name of ["echo", "lines", "length-prefix"] as const) {
+    for (const verify of [true, false]) {
+      test(`${name}, ${verify ? "compared" : "counted"}`, async () => {
+        const { workload, output } = await made(name, { verify });
+        for (const size of [1, 2, 3, 7, 64, 1000, 100_000]) {
+          const session = workload.session(size);
+          let sent = 0;
+          const pieces: Buffer[] = [];
+          while (sent < 1500) {
+            sent += workload.compose(session, 100);
+            const { offset, length } = workload.batch;
+            pieces.push(Buffer.from(output.subarray(offset, offset + length)));
+          }
+          const bytes = Buffer.concat(pieces);
+          assert.equal(answersIn(workload, session, bytes, size), sent, `pieces of ${size}`);
+        }
+      });
+    }
+  }
+
+  test("http, with heads that repeat, bodies in chunks and none", async () => {
+    const { workload } = await made("http");
+    const plain = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    const chunked =
+      "HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n10\r\n0123456789abcdef\r\n0\r\nTrailer: 1\r\n\r\n";
+    const empty = "HTTP/1.1 204 No Content\r\n\r\n";
+    const bytes = Buffer.from(plain + plain + chunked + empty + plain + chunked);
+    for (let size = 1; size <= bytes.length; size++) {
+      reports.length = 0;
+      assert.equal(answersIn(workload, workload.session(0), bytes, size), 6, `pieces of ${size}`);
+      assert.deepEqual(reports, ["HTTP_404", "HTTP_404"]);
+    }
+  });
+
+  test("resp, with errors and nothing in between", async () => {
+    const { workload, output } = await made("resp", { random: new Random(9) });
+    for (const size of [1, 2, 3, 5, 17, 100_000]) {
+      reports.length = 0;
+      const session = workload.session(0);
+      const answers: string[] = [];
+      for (let n = 0; n < 300; n++) {
+        workload.compose(session, 1);
+        const { offset, length } = workload.batch;
+        answers.push(redisAnswer(output.toString("latin1", offset, offset + length), n));
+      }
+      assert.equal(answersIn(workload, session, Buffer.from(answers.join("")), size), 300);
+      assert.equal(reports.length, 300 / 10);
+    }
+  });
+});
+
+/** A server that has not been set anything yet, and has no memory every tenth time. */
+function redisAnswer(request: string, n: number): string {
+  if (n % 10 === 0) return "-OOM command not allowed\r\n";
+  if (request.includes("GET")) return "$-1\r\n";
+  return request.includes("SET") ? "+OK\r\n" : "+PONG\r\n";
+}
+
+test("resp does not take one answer for another", async () => {
+  const { workload, output } = await made("resp");
+  const session = workload.session(0);
+  workload.compose(session, 1);
+  const { offset, length } = workload.batch;
+  const wrong = output.toString("latin1", offset, offset + length).includes("PING") ? "OK" : "PONG";
+  const bytes = Buffer.from(`+${wrong}\r\n`);
+  assert.throws(() => workload.received(session, bytes, 0, bytes.length), /was not asked for/);
+});
+
+describe("real servers understand", () => {
+  test("resp: the key-value example, every answer checked", async (t) => {
+    const module = new URL("../../examples/key-value.ts", import.meta.url);
+    const server = await serve(module, { threads: 1, model: "event-loop" });
+    t.after(() => server.close());
+    const result = await load(server, { workload: "resp", depth: 8, size: "1-2000" });
+    assert.deepEqual(errorCodes(result), []);
+    assert.ok(onlyStage(result).messages > 100);
+  });
+
+  test("http: node:http", async (t) => {
+    const address = await httpServer(t, (request, response) => {
+      if (request.url === "/chunked") response.write("some");
+      response.end("more");
+    });
+    for (const path of ["/", "/chunked"]) {
+      const result = await load({ address }, { workload: "http", path, durationMs: 100 });
+      assert.deepEqual(errorCodes(result), []);
+      assert.ok(onlyStage(result).messages > 10);
+    }
+  });
+
+  test("http: an error of the server's is an error", async (t) => {
+    const address = await httpServer(t, (_request, response) => {
+      response.statusCode = 503;
+      response.end();
+    });
+    const result = await load({ address }, { workload: "http", durationMs: 100 });
+    const [error] = onlyStage(result).errors;
+    assert.equal(error?.code, "HTTP_503");
+    assert.equal(result.ok, false);
+  });
+
+  for (const workload of ["lines", "length-prefix"] as const) {
+    test(`${workload}: an echo, with large messages`, async (t) => {
+      const target = await knownTarget(t, "echo");
+      const options = { workload, size: "1-100000", durationMs: 200, verify: true };
+      assert.deepEqual(errorCodes(await load(target, options)), []);
+      assert.deepEqual(errorCodes(await load(target, { ...options, verify: false })), []);
+    });
+  }
+});
+
+describe("a scenario", () => {
+  const codec = new URL("../../src/codec/lines.ts", import.meta.url).href;
+
+  function scenarioFile(t: TestContext, text: string): URL {
+    const folder = mkdtempSync(join(tmpdir(), "sluice-scenario-"));
+    t.after(() => rmSync(folder, { recursive: true }));
+    const file = join(folder, "scenario.ts");
+    writeFileSync(file, `import { lines } from ${JSON.stringify(codec)};\n${text}`);
+    return pathToFileURL(file);
+  }
+
+  test("says what it likes, and judges the answers", async (t) => {
+    const scenario = scenarioFile(
+      t,
+      `export default {
+        codec: lines(),
+        state: (random) => ({ name: Math.floor(random() * 1e9), asked: 0, answered: 0 }),
+        request: (state) => state.name + " " + state.asked++,
+        answer: (state, line) =>
+          line !== state.name + " " + state.answered++ || state.answered === 5 ? "FIFTH" : undefined,
+      };`,
+    );
+    const target = await knownTarget(t, "echo");
+    const result = await load(target, { workload: "scenario", scenario, depth: 4 });
+    // One a connection.
+    assert.deepEqual(errorCodes(result), ["2 × FIFTH"]);
+    assert.ok(onlyStage(result).messages > 10);
+  });
+
+  test("that is none is refused", async (t) => {
+    const scenario = scenarioFile(t, "export default { codec: lines() };");
+    const target = await knownTarget(t, "echo");
+    await assert.rejects(load(target, { workload: "scenario", scenario }), {
+      name: "OptionError",
+      message: /scenario\.ts must export a scenario by default: \{ codec, request, … \}/,
+    });
+  });
+});
+
+async function httpServer(t: TestContext, answer: RequestListener) {
+  const server = createServer(answer);
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const { port } = server.address() as AddressInfo;
+  return { family: "ipv4", host: "127.0.0.1", port } as const;
+}
