@@ -4,6 +4,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { Random } from "../driver/random.ts";
 import { OptionError } from "../limits.ts";
 import { settleCompilation } from "../reactor/compilation.ts";
+import { formatAddress } from "../sys/address.ts";
 import { Churn } from "./churn.ts";
 import { ClosedLoop } from "./closed-loop.ts";
 import { ErrorCounts } from "./error-counts.ts";
@@ -34,10 +35,11 @@ async function makeGenerator(start: ThreadStart, random: Random): Promise<Genera
   const recorder = new Recorder(start.recorder);
   const errors = new ErrorCounts();
   const workload = await workloadKind(plan.workload).make({
-    sizes: parseSizes(plan.size),
+    sizes: parseSizes(plan.size === "" ? "1" : plan.size),
     verify: plan.verify,
     random: random.fork(),
-    host: plan.address.family === "unix" ? "localhost" : plan.address.host,
+    host: plan.address.family === "unix" ? "localhost" : formatAddress(plan.address),
+    path: plan.path,
     connections: plan.connections + plan.idle,
     scenario: plan.scenario,
     report: (code, text) => generator.report(code, text),
@@ -99,20 +101,22 @@ class GeneratorThread {
     const { durationMs, coolDownMs, timeoutMs } = plan;
     const beginMs = order.beginEpochMs - performance.timeOrigin;
     const times = { beginMs, durationMs, coolDownMs, timeoutMs };
-    const pace = this.#pace(plan, order.rate);
+    const pace = this.#pace(plan, order);
     const churns = plan.mode === "churn";
     const stage = new Stage(this.#generator, pace, times, churns, () => this.#stopOrdered);
     const reading = await stage.run();
     return { kind: "stage", reading, errors: this.#takeErrors() };
   }
 
-  #pace(plan: LoadPlan, rate: number): Pace {
+  #pace(plan: LoadPlan, { rate, startEpochMs }: StageOrder): Pace {
     const generator = this.#generator;
     if (plan.mode === "closed") return new ClosedLoop(generator, plan.depth);
     if (plan.mode === "churn") return new Churn(generator);
     if (plan.mode === "idle") return new Silence();
     const random = plan.arrivals === "poisson" ? this.#random.fork() : undefined;
-    return new OpenLoop(generator, rate, this.#start.index / plan.threads, random);
+    const phase = this.#start.index / plan.threads;
+    const startMs = startEpochMs - performance.timeOrigin;
+    return new OpenLoop(generator, { rate, phase, startMs, random });
   }
 
   get #stopOrdered(): boolean {

@@ -21,43 +21,41 @@ const MOST_AT_ONCE = 4096;
 const MOST_OUTSTANDING = 2_000_000;
 const NS_PER_MS = 1e6;
 
+export interface OpenLoopOptions {
+  /** Messages/s. */
+  readonly rate: number;
+  /** Shifts the first message by a part of a gap, 0 to 1: several threads take turns. */
+  readonly phase: number;
+  /** When the schedule begins, on this thread's clock. A thread that comes later is late, and says so. */
+  readonly startMs: number;
+  /** Gaps are drawn from it; undefined: even ones. */
+  readonly random: Random | undefined;
+}
+
 export class OpenLoop implements Pace {
   readonly counts = "intended";
   readonly from = "intended";
   readonly #generator: Generator;
   readonly #gapMs: number;
   readonly #random: Random | undefined;
-  #startMs = Number.NaN;
+  readonly #startMs: number;
   #count = 0;
-  #dueMs = 0;
+  #dueMs: number;
   #turn = 0;
   #stopped = false;
 
-  /** `rate` in messages/s; `phase`, 0 to 1, shifts the first message by a part of a gap. Without `random`: even gaps. */
-  constructor(generator: Generator, rate: number, phase: number, random: Random | undefined) {
+  constructor(generator: Generator, { rate, phase, startMs, random }: OpenLoopOptions) {
     this.#generator = generator;
     this.#gapMs = 1000 / rate;
     this.#count = phase;
+    this.#startMs = startMs;
+    this.#dueMs = startMs + phase * this.#gapMs;
     this.#random = random;
   }
 
   step(nowMs: number): number {
     if (this.#stopped) return Number.POSITIVE_INFINITY;
-    if (Number.isNaN(this.#startMs)) {
-      this.#startMs = nowMs;
-      this.#dueMs = nowMs + this.#count * this.#gapMs;
-    }
-    const { recorder, windowBeginMs, windowEndMs } = this.#generator;
-    for (let n = 0; n < MOST_AT_ONCE && this.#dueMs <= nowMs; n++) {
-      const connection = this.#next();
-      if (connection === undefined) return Number.POSITIVE_INFINITY;
-      if (this.#dueMs >= windowBeginMs && this.#dueMs < windowEndMs) {
-        recorder.lateness.record((nowMs - this.#dueMs) * NS_PER_MS);
-        recorder.add(DUE, 1);
-      }
-      this.#generator.want(connection, this.#dueMs);
-      this.#advance();
-    }
+    this.#release(nowMs, MOST_AT_ONCE);
     this.#checkOverrun();
     return Math.max(this.#dueMs - nowMs - SPIN_MS, 0);
   }
@@ -74,8 +72,24 @@ export class OpenLoop implements Pace {
     // The others take over what would have been its share.
   }
 
-  stop(): void {
+  stop(nowMs: number): void {
+    // Those that are due leave, late or not: a message that never left would be missing in the figures.
+    this.#release(nowMs, Number.POSITIVE_INFINITY);
     this.#stopped = true;
+  }
+
+  #release(nowMs: number, most: number): void {
+    const { recorder, windowBeginMs, windowEndMs } = this.#generator;
+    for (let n = 0; n < most && this.#dueMs <= nowMs; n++) {
+      const connection = this.#next();
+      if (connection === undefined) return;
+      if (this.#dueMs >= windowBeginMs && this.#dueMs < windowEndMs) {
+        recorder.lateness.record((nowMs - this.#dueMs) * NS_PER_MS);
+        recorder.add(DUE, 1);
+      }
+      this.#generator.want(connection, this.#dueMs);
+      this.#advance();
+    }
   }
 
   #advance(): void {

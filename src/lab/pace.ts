@@ -18,6 +18,6 @@ export interface Pace {
   opened(connection: LoadConnection, nowMs: number): void;
   /** A connection could not be set up or has failed. */
   failed(connection: LoadConnection, nowMs: number): void;
-  /** No more messages become due: what is out is waited for. */
-  stop(): void;
+  /** After what is due by now, no more messages become due: what is out is waited for. */
+  stop(nowMs: number): void;
 }

@@ -121,7 +121,7 @@ export class Stage {
   #drain(nowMs: number, longestMs: number): void {
     this.#draining = true;
     this.#drainEndMs = nowMs + longestMs;
-    this.#pace.stop();
+    this.#pace.stop(nowMs);
   }
 
   #drained(nowMs: number): boolean {

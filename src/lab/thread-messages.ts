@@ -21,7 +21,8 @@ export interface StageOrder {
   readonly kind: "stage";
   /** Messages/s of this thread; 0 where there is no rate. */
   readonly rate: number;
-  /** When the window begins, in ms since 1970 (performance.timeOrigin + performance.now()). */
+  /** When the load begins, and when the window does, in ms since 1970 (performance.timeOrigin + performance.now()). */
+  readonly startEpochMs: number;
   readonly beginEpochMs: number;
 }
 
