@@ -1,15 +1,22 @@
 // sluice load: puts a target under load and says what it did.
 
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { CHOICES } from "../driver/choose-driver.ts";
 import { parseCondition } from "../lab/find-max.ts";
+import { hgrm } from "../lab/hgrm.ts";
+import { htmlReport } from "../lab/html-report.ts";
 import { type LoadOptions, planLoad } from "../lab/load-plan.ts";
-import type { Mode } from "../lab/result.ts";
+import type { Progress } from "../lab/load-run.ts";
+import type { LoadResult, Mode, StageResult } from "../lab/result.ts";
 import { type LoadJob, runLoad } from "../lab/run-load.ts";
+import { StartedServer, splitCommand } from "../lab/started-server.ts";
 import { resolveTarget } from "../lab/target.ts";
 import { textReport } from "../lab/text-report.ts";
 import { WORKLOADS, workloadKind } from "../lab/workloads/choose-workload.ts";
+import type { Address } from "../sys/address.ts";
 import { type Command, choiceOption, integerOption, UsageError } from "./command.ts";
 import { durationOption } from "./duration-option.ts";
 import { LoadView } from "./load-view.ts";
@@ -19,6 +26,7 @@ const workloadRows = WORKLOADS.map(
 ).join("\n");
 
 const HELP = `Usage: sluice load HOST:PORT [OPTIONS]
+       sluice load --server 'COMMAND {port}' [OPTIONS]
 
 Puts a TCP target under load and says how it took it. Also [IPV6]:PORT, PORT (of this machine), unix:PATH.
 
@@ -36,6 +44,8 @@ What:
   --workload W      (default echo)
 ${workloadRows}
   --size S          bytes of a message: 64, 16-1024, exp:512, 64:9,4096:1 (default depends on the workload)
+  --path P          what http asks for (default /)
+  --scenario FILE   a module of your own, see docs/lab.md
   --no-verify       count answers without looking at their content
   --seed N          of everything that is drawn (default 1)
 
@@ -46,15 +56,18 @@ How long:
   --timeout T       without an answer for so long, a connection has failed (default 5s)
 
 With:
+  --server COMMAND  start this server first, measure all its processes, and end it; {port} is where it must listen
   --threads N       generator threads (default: half of the cores)
   --driver D        auto, ${CHOICES.join(", ")} (default auto)
 
 Output:
   --json FILE       all figures (- for standard output)
+  --hgrm FILE       response times as an HDR histogram's percentiles (of the last stage)
+  --html FILE       a page with plots
   --quiet           no progress
   --help
 
-Ctrl-C gives the result so far. Exit code 1 when anything failed, 2 for wrong usage.`;
+Ctrl-C gives the result so far (exit code 130). Exit code 1 when anything failed, 2 for wrong usage.`;
 
 const OPTIONS = {
   connections: { type: "string" },
@@ -68,6 +81,8 @@ const OPTIONS = {
   idle: { type: "string" },
   workload: { type: "string" },
   size: { type: "string" },
+  path: { type: "string" },
+  scenario: { type: "string" },
   "no-verify": { type: "boolean" },
   seed: { type: "string" },
   duration: { type: "string" },
@@ -77,6 +92,9 @@ const OPTIONS = {
   threads: { type: "string" },
   driver: { type: "string" },
   json: { type: "string" },
+  hgrm: { type: "string" },
+  html: { type: "string" },
+  server: { type: "string" },
   quiet: { type: "boolean" },
 } as const;
 
@@ -85,6 +103,8 @@ type Values = ReturnType<typeof parse>["values"];
 const DEFAULT_SEARCH_MS = 2000;
 const DEFAULT_SEARCH_RATE = 1000;
 const DEFAULT_STEPS = 10;
+/** As shells have it: 128 and the number of SIGINT. */
+const EXIT_INTERRUPTED = 130;
 
 export const loadCommand: Command = {
   name: "load",
@@ -99,36 +119,68 @@ function parse(args: readonly string[]) {
 
 async function run(args: readonly string[]): Promise<number> {
   const { values, positionals } = parse(args);
-  const [target] = positionals;
-  if (target === undefined || positionals.length > 1) {
-    throw new UsageError("load takes one target, like 127.0.0.1:7000");
+  if (values.server === undefined ? positionals.length !== 1 : positionals.length > 0) {
+    throw new UsageError("load takes one target, like 127.0.0.1:7000, or a --server to start");
   }
-  const job = await plannedJob(target, values, args);
+  const server = await startedServer(values);
+  try {
+    const address = server?.address ?? (await resolveTarget(positionals[0] ?? ""));
+    const job = plannedJob(address, values, args);
+    const result = await runInView(job, server, values, interruption());
+    report(result, values);
+    if (result.interrupted) return EXIT_INTERRUPTED;
+    return result.ok ? 0 : 1;
+  } finally {
+    await server?.stop();
+  }
+}
+
+/** The first Ctrl-C ends the run with what there is; the second is not caught. */
+function interruption(): AbortSignal {
   const controller = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.once(signal, () => controller.abort());
   }
-  const view = new LoadView(process.stderr, values.quiet === true);
-  const result = await runLoad(job, {
-    signal: controller.signal,
-    progress: (progress) => view.show(progress),
-    staged: (stage) => view.staged(stage),
-  });
-  view.end();
-  if (values.json !== undefined) write(values.json, `${JSON.stringify(result)}\n`);
-  if (values.json !== "-") console.log(textReport(result));
-  return result.ok ? 0 : 1;
+  return controller.signal;
 }
 
-async function plannedJob(
-  target: string,
+async function startedServer(values: Values): Promise<StartedServer | undefined> {
+  if (values.server === undefined) return undefined;
+  return StartedServer.start({ command: splitCommand(values.server) });
+}
+
+async function runInView(
+  job: LoadJob,
+  server: StartedServer | undefined,
   values: Values,
-  args: readonly string[],
-): Promise<LoadJob> {
-  const address = await resolveTarget(target);
+  signal: AbortSignal,
+): Promise<LoadResult> {
+  const view = new LoadView(process.stderr, values.quiet === true);
+  const hooks = {
+    signal,
+    progress: (progress: Progress) => view.show(progress),
+    staged: (stage: StageResult) => view.staged(stage),
+  };
+  const watch = server?.watch();
+  const result = await runLoad(watch === undefined ? job : { ...job, watch }, hooks);
+  view.end();
+  return result;
+}
+
+function report(result: LoadResult, values: Values): void {
+  const last = result.stages.at(-1);
+  if (values.json !== undefined) write(values.json, `${JSON.stringify(result)}\n`);
+  if (values.hgrm !== undefined && last !== undefined) write(values.hgrm, hgrm(last.response));
+  if (values.html !== undefined) write(values.html, htmlReport(result));
+  if (![values.json, values.hgrm, values.html].includes("-")) console.log(textReport(result));
+  for (const { code, count, text } of last?.errors ?? []) {
+    console.error(`sluice: ${result.plan.target}: ${count} × ${code}: ${text}`);
+  }
+}
+
+function plannedJob(address: Address, values: Values, args: readonly string[]): LoadJob {
   const options = loadOptions(values);
-  const several = [values.ramp, values["find-max"], values.rate].filter((v) => v !== undefined);
-  if (several.length > 1 && values.ramp !== undefined) {
+  if (values.ramp !== undefined && (values.rate ?? values["find-max"]) !== undefined) {
     throw new UsageError("--ramp, --rate and --find-max: one of them");
   }
   if (values["find-max"] !== undefined) {
@@ -154,7 +206,7 @@ function loadOptions(values: Values): LoadOptions {
   const mode = modeOf(values, connections);
   const given = {
     mode,
-    workload: choiceOption("workload", values.workload, WORKLOADS),
+    ...workloadOptions(values),
     size: values.size,
     connections,
     idle: integer("idle", 0, 1_000_000),
@@ -173,6 +225,25 @@ function loadOptions(values: Values): LoadOptions {
   // What was not given is left out: undefined is no value.
   const entries = Object.entries(given).filter(([, value]) => value !== undefined);
   return Object.fromEntries(entries) as LoadOptions;
+}
+
+function workloadOptions(values: Values) {
+  const named = choiceOption("workload", values.workload, WORKLOADS);
+  const implied = values.scenario === undefined ? named : "scenario";
+  const workload = named ?? implied;
+  if (values.path !== undefined && workload !== "http") {
+    throw new UsageError("--path belongs to --workload http");
+  }
+  if ((workload === "scenario") !== (values.scenario !== undefined)) {
+    throw new UsageError("--scenario FILE and --workload scenario belong together");
+  }
+  return { workload, path: values.path, scenario: scenarioUrl(values.scenario) };
+}
+
+function scenarioUrl(file: string | undefined): URL | undefined {
+  if (file === undefined) return undefined;
+  if (!existsSync(file)) throw new Error(`there is no file ${file}`);
+  return pathToFileURL(resolve(file));
 }
 
 function modeOf(values: Values, connections: number | undefined): Mode | undefined {

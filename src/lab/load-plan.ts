@@ -17,6 +17,8 @@ export interface LoadOptions {
   readonly workload?: WorkloadName;
   /** A module that is the scenario, for the workload of that name. */
   readonly scenario?: URL;
+  /** What HTTP asks for. Default "/". */
+  readonly path?: string;
   /** See sizes.ts; default 64. */
   readonly size?: string;
   /** Default 50. */
@@ -47,6 +49,7 @@ export interface LoadPlan {
   readonly mode: Mode;
   readonly workload: WorkloadName;
   readonly scenario: string | undefined;
+  readonly path: string;
   readonly size: string;
   readonly connections: number;
   readonly idle: number;
@@ -76,7 +79,7 @@ export function planLoad(address: Address, options: LoadOptions): LoadPlan {
   if (rate !== 0) number("rate", rate, 0.001, MOST_RATE);
   const mode = options.mode ?? (rate > 0 ? "open" : "closed");
   const workload = options.workload ?? "echo";
-  const size = parseSizes(options.size ?? workloadKind(workload).defaultSize).text;
+  const size = checkedSize(workload, options.size);
   const connections = integer("connections", options.connections ?? defaultCount(mode), 0);
   const idle = integer("idle", options.idle ?? 0, 0);
   checkMode(mode, rate, connections, idle, options.depth);
@@ -87,6 +90,7 @@ export function planLoad(address: Address, options: LoadOptions): LoadPlan {
     mode,
     workload,
     scenario: options.scenario?.href,
+    path: checkedPath(options.path ?? "/"),
     size,
     connections,
     idle,
@@ -102,6 +106,18 @@ export function planLoad(address: Address, options: LoadOptions): LoadPlan {
     coolDownMs: number("cool-down", options.coolDownMs ?? 250, 0, DAY_MS),
     timeoutMs: number("timeout", options.timeoutMs ?? 5000, 1, DAY_MS),
   };
+}
+
+function checkedSize(workload: WorkloadName, size: string | undefined): string {
+  const { defaultSize } = workloadKind(workload);
+  if (defaultSize !== undefined) return parseSizes(size ?? defaultSize).text;
+  if (size !== undefined) throw new OptionError(`the sizes of ${workload} are not ours to choose`);
+  return "";
+}
+
+function checkedPath(path: string): string {
+  if (/^\/[!-~]*$/.test(path)) return path;
+  throw new OptionError(`a path begins with / and has no spaces: not "${path}"`);
 }
 
 function defaultCount(mode: Mode): number {

@@ -44,7 +44,7 @@ export interface PlanFigures {
   readonly target: string;
   readonly mode: Mode;
   readonly workload: string;
-  /** Sizes of messages as they were asked for: "64", "16-1024", "64:9,4096:1". */
+  /** Sizes of messages as they were asked for: "64", "16-1024", "64:9,4096:1"; empty where they have none. */
   readonly size: string;
   readonly connections: number;
   readonly idle: number;

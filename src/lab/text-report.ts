@@ -34,7 +34,7 @@ export function textReport(result: LoadResult): string {
 /** What was run, in a line. */
 export function headline(plan: PlanFigures): string {
   const { workload, size, mode, connections, idle, depth, rate } = plan;
-  const parts = [`${workload}, ${size} bytes`];
+  const parts = [size === "" ? workload : `${workload}, ${size} bytes`];
   if (mode === "closed") parts.push(`closed loop, ${depth} in flight on each connection`);
   if (mode === "open") parts.push(`open loop, ${count(rate)}/s`);
   if (mode === "churn") parts.push("churn: connect, exchange, close");
@@ -55,20 +55,27 @@ function oneStage(plan: PlanFigures, stage: StageResult): string[] {
   const received = bytes(stage.bytesReceivedPerSecond);
   const rate = `${count(stage.messagesPerSecond)}/s`;
   const lines = [
-    row("messages", `${count(stage.messages)}, ${rate}, ${sent}/s out, ${received}/s in`),
+    row("messages", `${count(stage.messages)} answered: ${rate}, ${sent}/s out, ${received}/s in`),
   ];
   if (stage.wantedRate > 0) {
     const share = (stage.sentPerSecond / stage.wantedRate) * 100;
     const sentRate = `${count(stage.sentPerSecond)}/s left (${share.toFixed(1)} %)`;
     lines.push(row("rate", `${count(stage.wantedRate)}/s wanted, ${sentRate}`));
   }
-  lines.push("", label("") + COLUMNS.map((name) => name.padStart(WIDTH)).join(""));
-  lines.push(times("response", stage.response));
-  if (plan.mode === "closed") lines.push(row("service", "the same: in a closed loop it is"));
-  else if (stage.service.count > 0) lines.push(times("service", stage.service));
-  if (stage.connect.count > 0) lines.push(times("connect", stage.connect));
-  lines.push("", ...aboutServer(stage), ...aboutGenerator(plan, stage), ...aboutErrors(stage));
+  lines.push(...timesTable(plan, stage), "");
+  lines.push(...aboutServer(stage), ...aboutGenerator(plan, stage), ...aboutErrors(stage));
   return lines;
+}
+
+function timesTable(plan: PlanFigures, stage: StageResult): string[] {
+  if (stage.response.count === 0 && plan.mode !== "idle") return [];
+  const lines = ["", label("") + COLUMNS.map((name) => name.padStart(WIDTH)).join("")];
+  if (plan.mode !== "idle") lines.push(times("response", stage.response));
+  if (plan.mode === "closed") lines.push(row("service", "the same: in a closed loop it is"));
+  else if (plan.mode !== "idle") lines.push(times("service", stage.service));
+  // Opened all at once, each connection waits for the others: only churn says how long one takes.
+  if (plan.mode === "churn") lines.push(times("connect", stage.connect));
+  return lines.length > 2 ? lines : [];
 }
 
 function severalStages({ stages }: LoadResult): string[] {

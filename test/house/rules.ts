@@ -107,6 +107,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   ],
   // The façade names what users import, wherever it lives.
   "index.ts": [
+    "lab",
     "net",
     "client",
     "service",
