@@ -131,6 +131,8 @@ export const MUTABLE_ALLOWED: Readonly<Record<string, string>> = {
     "the library is opened once a thread, and so is the reason why it cannot be",
   "src/sys/socket-calls.ts page":
     "one scratch page a thread, for the arguments of the call in progress",
+  "src/client/thread-wire.ts thread":
+    "the SWP clients of a thread share the memory that frames are put together in, and one timer",
   "src/client/connect.ts reactors":
     "outgoing connections that have nothing in common but their thread share its reactor",
   "src/reactor/thread-loop.ts waiting":

@@ -1,0 +1,87 @@
+// What `client` can be told, and the checking of it.
+
+import { integer } from "../checks.ts";
+import { type BodyCodec, jsonCodec, rawCodec, utf8Codec } from "../protocol/body-codec.ts";
+import type { CallError } from "../protocol/call-error.ts";
+import { completeWireLimits, type WireLimits } from "../protocol/wire-limits.ts";
+import type { BackOffLimits } from "./back-off.ts";
+import type { ConnectOptions } from "./connect.ts";
+import type { Credentials } from "./credentials.ts";
+import type { LineState } from "./line.ts";
+import type { ServerHandlers } from "./server-requests.ts";
+
+export interface ClientOptions
+  extends Pick<
+    ConnectOptions,
+    | "port"
+    | "host"
+    | "path"
+    | "connectMs"
+    | "driver"
+    | "noDelay"
+    | "keepAlive"
+    | "userTimeoutMs"
+    | "receiveBufferBytes"
+    | "sendBufferBytes"
+  > {
+  /** Connections to the server, 1 to 256; requests go to the one with the least to do. Default 1. */
+  readonly connections?: number;
+  /** How bodies are encoded unless a call says otherwise. Default JSON; bytes always go as they are (`raw`). */
+  readonly codec?: BodyCodec;
+  /** Further codecs that are understood: `messagePack(…)`, `cbor(…)`, your own. JSON, raw and UTF-8 always are. */
+  readonly codecs?: readonly BodyCodec[];
+  readonly auth?: Credentials;
+  /** What the server may call on this client, by route. */
+  readonly handlers?: ServerHandlers;
+  /** How long a call may take when it does not say so itself, waiting included, in ms. Default 30,000. */
+  readonly deadlineMs?: number;
+  /** How often a call is sent again at the most, where that is safe. Default 3. */
+  readonly retries?: number;
+  /** Waits between attempts to connect: random times of up to twice as much each time. Default 100 and 10,000 ms. */
+  readonly backOff?: Partial<BackOffLimits>;
+  /** Requests that may wait for a connection. Beyond it they fail with RESOURCE_EXHAUSTED. Default 10,000. */
+  readonly waiting?: number;
+  /** What this side takes: see docs/limits.md. */
+  readonly limits?: Partial<WireLimits>;
+  /** Told when a connection changes its state, and of the error that keeps it from connecting. */
+  readonly onState?: (state: LineState, error: CallError | undefined) => void;
+  /** Told of errors that have no caller. Default: written to stderr. */
+  readonly onError?: (error: unknown) => void;
+  /** For people, in the server's logs. */
+  readonly agent?: string;
+}
+
+export interface CheckedClientOptions {
+  readonly connections: number;
+  readonly codec: BodyCodec;
+  /** By id. */
+  readonly codecs: ReadonlyMap<number, BodyCodec>;
+  readonly deadlineMs: number;
+  readonly retries: number;
+  readonly backOff: BackOffLimits;
+  readonly waiting: number;
+  readonly limits: WireLimits;
+}
+
+const DAY_MS = 86_400_000;
+
+/** @throws OptionError */
+export function checkClientOptions(options: ClientOptions): CheckedClientOptions {
+  const codec = options.codec ?? jsonCodec;
+  const codecs = [codec, ...(options.codecs ?? []), jsonCodec, rawCodec, utf8Codec];
+  const { firstMs = 100, mostMs = 10_000 } = options.backOff ?? {};
+  return {
+    connections: integer("connections", options.connections ?? 1, 1, 256),
+    codec,
+    // The user's own come first: they may replace ours.
+    codecs: new Map(codecs.reverse().map((one) => [one.id, one])),
+    deadlineMs: integer("deadlineMs", options.deadlineMs ?? 30_000, 1, DAY_MS),
+    retries: integer("retries", options.retries ?? 3, 0, 100),
+    backOff: {
+      firstMs: integer("backOff.firstMs", firstMs, 1, DAY_MS),
+      mostMs: integer("backOff.mostMs", mostMs, firstMs, DAY_MS),
+    },
+    waiting: integer("waiting", options.waiting ?? 10_000, 0, 1_000_000),
+    limits: completeWireLimits(options.limits),
+  };
+}
