@@ -77,6 +77,7 @@ const EXPRESSIONS: Readonly<Record<string, string>> = {
   POLLFD_REVENTS: "offsetof(struct pollfd, revents)",
   SIZEOF_TIMEVAL: "sizeof(struct timeval)",
   TIMEVAL_USEC: "offsetof(struct timeval, tv_usec)",
+  SIZEOF_UCRED: "sizeof(struct ucred)",
   SIZEOF_EPOLL_EVENT: "sizeof(struct epoll_event)",
   EPOLL_EVENT_DATA: "offsetof(struct epoll_event, data)",
 };

@@ -2,7 +2,7 @@
 
 import type { Codec } from "./codec/codec.ts";
 import type { Address } from "./sys/address.ts";
-import type { SocketOptions, TcpInfo } from "./sys/socket-calls.ts";
+import type { PeerCredentials, SocketOptions, TcpInfo } from "./sys/socket-calls.ts";
 
 /**
  * Why a connection ended:
@@ -49,6 +49,8 @@ export interface Connection<Sent = Uint8Array | string, State = unknown> {
   readonly localAddress: Address | undefined;
   /** What the kernel knows of it; undefined where the driver has no descriptors, or it has ended. */
   readonly tcpInfo: TcpInfo | undefined;
+  /** The process at the other end of a Unix socket (SO_PEERCRED); undefined on TCP, and as above. */
+  readonly peerCredentials: PeerCredentials | undefined;
 
   /**
    * Queues bytes (a string as UTF-8); they are copied, and leave together with all else that is written in this turn.

@@ -53,7 +53,7 @@ export const text: Schema<string> = schema(
 export const anything: Schema<unknown> = schema("anything", (_value): _value is unknown => true);
 
 /** Nothing: for routes without input or output. */
-export const nothing: Schema<undefined | null, undefined> = {
+export const nothing: Schema<void, undefined> = {
   "~standard": {
     version: 1,
     vendor: VENDOR,

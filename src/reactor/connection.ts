@@ -12,7 +12,12 @@ import type { Handle } from "../driver/driver.ts";
 import type { CloseReason, Connection, Context } from "../handlers.ts";
 import type { Address } from "../sys/address.ts";
 import { SystemError } from "../sys/errno.ts";
-import type { SocketOptions, TcpInfo } from "../sys/socket-calls.ts";
+import {
+  type PeerCredentials,
+  peerCredentials,
+  type SocketOptions,
+  type TcpInfo,
+} from "../sys/socket-calls.ts";
 import type { HandlerTable } from "./handler-table.ts";
 import { NO_BLOCK } from "./output-arena.ts";
 import type { Reactor } from "./reactor.ts";
@@ -115,6 +120,12 @@ export class ReactorConnection<Message, Sent, State> implements Connection<Sent,
   get tcpInfo(): TcpInfo | undefined {
     const info = this.#reactor.driver.tcpInfo(this.handle);
     return typeof info === "number" ? undefined : info;
+  }
+
+  get peerCredentials(): PeerCredentials | undefined {
+    const descriptor = this.#reactor.driver.descriptor(this.handle);
+    const credentials = descriptor < 0 ? descriptor : peerCredentials(descriptor);
+    return typeof credentials === "number" ? undefined : credentials;
   }
 
   write(data: Uint8Array | string): boolean {

@@ -1,13 +1,19 @@
 // Who a client is: the methods that a service may ask for, each as a short exchange of bytes.
+//
+// Whatever a hook throws refuses. What a method answers is the identity that handlers and `authorize` see.
 
+import { createHmac, randomBytes } from "node:crypto";
 import { AUTH_METHOD } from "../protocol/codes.ts";
 import type { Address } from "../sys/address.ts";
+import type { PeerCredentials } from "../sys/socket-calls.ts";
+import { NONCE_BYTES, verifyNonce } from "./key-proof.ts";
+import { type ScramSecret, ScramServer, scramSecret } from "./scram.ts";
 
 /** What is known of a client before it has said who it is. */
 export interface Stranger {
   readonly remoteAddress: Address | undefined;
-  /** The descriptor of its socket, for what the kernel knows of it; −1 where there is none. */
-  readonly descriptor: number;
+  /** Of the process at the other end of a Unix socket; undefined on TCP and where the driver has no descriptors. */
+  readonly credentials: PeerCredentials | undefined;
 }
 
 /** One step: who it is, or what it must answer, or (undefined) that it is nobody we let in. */
@@ -47,17 +53,88 @@ export function token(
   return {
     method: AUTH_METHOD.TOKEN,
     name: "token",
-    start: (stranger) => ({
-      step(data) {
-        const found = check(data.toString(), stranger);
-        return found instanceof Promise ? found.then(verdict) : verdict(found);
-      },
+    start: (stranger) => ({ step: (data) => verdict(check(data.toString(), stranger)) }),
+  };
+}
+
+/** The client has the private key of a public one (Ed25519, 32 raw bytes) that `find` knows. */
+export function publicKey(
+  find: (key: Buffer, stranger: Stranger) => unknown | Promise<unknown>,
+): AuthMethod {
+  return {
+    method: AUTH_METHOD.ED25519,
+    name: "Ed25519",
+    start(stranger) {
+      const nonce = randomBytes(NONCE_BYTES);
+      let key: Buffer | undefined;
+      return {
+        step(data) {
+          if (key !== undefined) {
+            return verifyNonce(key, nonce, data) ? verdict(find(key, stranger)) : undefined;
+          }
+          key = data;
+          return { challenge: nonce };
+        },
+      };
+    },
+  };
+}
+
+/** What `scram` asks for: the secret of a user (see scramSecret) and who that is. */
+export interface ScramUser {
+  readonly secret: ScramSecret;
+  readonly identity: unknown;
+}
+
+/** SCRAM-SHA-256: a name and a password that is never sent. Whether a user exists cannot be seen from outside. */
+export function scram(find: (user: string) => ScramUser | undefined): AuthMethod {
+  // A user who does not exist has a salt too, and always the same.
+  const seed = randomBytes(32);
+  const nobody = (user: string): ScramUser => {
+    const salt = createHmac("sha256", seed).update(user).digest().subarray(0, 16);
+    return { secret: { ...IMPOSSIBLE, salt }, identity: undefined };
+  };
+  return {
+    method: AUTH_METHOD.SCRAM_SHA_256,
+    name: "SCRAM-SHA-256",
+    start() {
+      let exchange: ScramServer | undefined;
+      let user: ScramUser | undefined;
+      return {
+        step(data) {
+          if (exchange !== undefined) {
+            const last = exchange.finish(data);
+            return last === undefined ? undefined : { identity: user?.identity, last };
+          }
+          exchange = new ScramServer(data, (name) => {
+            user = find(name) ?? nobody(name);
+            return user.secret;
+          });
+          return { challenge: exchange.serverFirst };
+        },
+      };
+    },
+  };
+}
+
+/** Keys that no password gives. */
+const IMPOSSIBLE: ScramSecret = scramSecret(randomBytes(32).toString("hex"));
+
+/** The process at the other end of a Unix socket, as the kernel knows it. */
+export function peerCredentials(
+  check: (credentials: PeerCredentials) => unknown | Promise<unknown>,
+): AuthMethod {
+  return {
+    method: AUTH_METHOD.EXTERNAL,
+    name: "external",
+    start: ({ credentials }) => ({
+      step: () => (credentials === undefined ? undefined : verdict(check(credentials))),
     }),
   };
 }
 
-function verdict(identity: unknown): AuthStep {
-  return identity === undefined || identity === null || identity === false
-    ? undefined
-    : { identity };
+function verdict(identity: unknown): AuthStep | Promise<AuthStep> {
+  if (identity instanceof Promise) return identity.then(verdict);
+  const refused = identity === undefined || identity === null || identity === false;
+  return refused ? undefined : { identity };
 }

@@ -1,5 +1,6 @@
 // What a handler is given beside its input.
 
+import type { Context } from "../handlers.ts";
 import type { BodyCodec } from "../protocol/body-codec.ts";
 import type { Address } from "../sys/address.ts";
 
@@ -21,6 +22,8 @@ export interface CallContext {
   readonly peer: CallingPeer;
   /** See Publisher. */
   readonly publish: Publisher["publish"];
+  /** Counters and maps of all threads. */
+  readonly shared: Publisher["shared"];
 }
 
 /** The other end of a connection, as something to call. */
@@ -43,7 +46,7 @@ export interface CallingPeer {
   notify(route: string, value: unknown, codec?: BodyCodec): void;
 }
 
-/** How a service publishes by itself. */
+/** What a service can do by itself in one thread: publish, and share. */
 export interface Publisher {
   /**
    * To every subscription that matches the topic, in all threads. JSON unless told otherwise.
@@ -51,4 +54,6 @@ export interface Publisher {
    * @throws RangeError for a topic that is none, TypeError for a value that the codec cannot carry
    */
   readonly publish: (topic: string, value: unknown, codec?: BodyCodec) => boolean;
+  /** Counters and maps of all threads, and which thread this is. */
+  readonly shared: Pick<Context, "thread" | "threads" | "counter" | "map">;
 }

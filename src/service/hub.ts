@@ -5,18 +5,20 @@ import { type BodyCodec, jsonCodec, rawCodec, utf8Codec } from "../protocol/body
 import { Wire } from "../protocol/wire.ts";
 import { completeWireLimits, type WireLimits } from "../protocol/wire-limits.ts";
 import type { Publisher } from "./context.ts";
+import { FailedAttempts } from "./failed-attempts.ts";
 import type { Action, ServiceOptions } from "./options.ts";
 import type { RouteTable } from "./route-table.ts";
 import type { ServerSession } from "./server-session.ts";
 import { Topics } from "./topics.ts";
 
-export class Hub {
+export class Hub implements Publisher {
   readonly context: Context;
   readonly routes: RouteTable;
   readonly options: ServiceOptions;
   readonly limits: WireLimits;
   readonly wire: Wire;
   readonly topics: Topics;
+  readonly attempts = new FailedAttempts();
   readonly sessions = new Set<ServerSession>();
   readonly codecIds: readonly number[];
   /** A function by itself, so that it can be taken out of a context. */
@@ -44,6 +46,10 @@ export class Hub {
     });
     this.wire.agenda.earlier = (atMs) => this.#arm(atMs);
     this.topics = new Topics(this);
+  }
+
+  get shared(): Context {
+    return this.context;
   }
 
   codec(id: number): BodyCodec | undefined {

@@ -97,6 +97,10 @@ export class ServerCall implements StreamOwner, CallContext {
     return this.#peer.hub.publish;
   }
 
+  get shared(): Publisher["shared"] {
+    return this.#peer.hub.shared;
+  }
+
   #metaValue(key: number): Buffer | undefined {
     const value = tlv(this.#meta, key);
     return value === undefined ? undefined : Buffer.from(value);

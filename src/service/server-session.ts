@@ -12,7 +12,7 @@ import type { SessionEvents, Transport } from "../protocol/session-events.ts";
 import type { Stream } from "../protocol/stream.ts";
 import type { OpenFrame } from "../protocol/stream-frames.ts";
 import { type Tlv, textTlv, tlv } from "../protocol/tlv.ts";
-import type { AuthExchange, AuthStep } from "./auth.ts";
+import type { AuthExchange, AuthStep, Stranger } from "./auth.ts";
 import type { CallingPeer } from "./context.ts";
 import type { Hub } from "./hub.ts";
 import type { RouteEntry } from "./route-table.ts";
@@ -93,8 +93,10 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer {
     this.#method = data[0] ?? 0;
     const method = auth.find((one) => one.method === this.#method);
     if (method === undefined) return this.#refuse();
-    const { remoteAddress } = this.connection;
-    this.#exchange = method.start({ remoteAddress, descriptor: -1 });
+    if (this.hub.attempts.mustWait(this.connection.remoteAddress, this.hub.wire.now())) {
+      return this.session.end(GOAWAY.AUTH, "too many attempts: wait a while");
+    }
+    this.#exchange = method.start(this.#stranger);
     this.#proceed(data.subarray(1));
   }
 
@@ -110,6 +112,7 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer {
       if (step === undefined) return this.#refuse();
       if ("identity" in step) {
         this.identity = step.identity;
+        this.hub.attempts.succeeded(this.connection.remoteAddress);
         return this.#accept(step.last);
       }
       this.#step++;
@@ -118,12 +121,16 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer {
     });
   }
 
+  get #stranger(): Stranger {
+    const { remoteAddress, peerCredentials } = this.connection;
+    return { remoteAddress, credentials: peerCredentials };
+  }
+
   /** A client that is in renews its token. */
   #refresh(auth: Auth): void {
     const method = this.hub.options.auth?.find((one) => one.method === auth.method);
     if (method === undefined || auth.step !== 0) return this.#refuse();
-    const { remoteAddress } = this.connection;
-    this.#exchange = method.start({ remoteAddress, descriptor: -1 });
+    this.#exchange = method.start(this.#stranger);
     this.#judge(auth.data, (step) => {
       if (step !== undefined && "identity" in step) this.identity = step.identity;
       else this.#refuse();
@@ -156,6 +163,7 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer {
   }
 
   #refuse(): void {
+    this.hub.attempts.failed(this.connection.remoteAddress, this.hub.wire.now());
     const methods = Uint8Array.from((this.hub.options.auth ?? []).map(({ method }) => method));
     const value = { key: GOAWAY_KEY.AUTH_METHODS, value: methods };
     this.session.end(GOAWAY.AUTH, "not let in", [value]);

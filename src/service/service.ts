@@ -24,7 +24,18 @@ export {
 } from "../protocol/body-codec.ts";
 export { CallError } from "../protocol/call-error.ts";
 export { anything, bytes, nothing, type Schema, text } from "../protocol/schema.ts";
-export { type AuthMethod, none, token } from "./auth.ts";
+export {
+  type AuthExchange,
+  type AuthMethod,
+  type AuthStep,
+  none,
+  peerCredentials,
+  publicKey,
+  type ScramUser,
+  type Stranger,
+  scram,
+  token,
+} from "./auth.ts";
 export type { CallContext, CallingPeer, Publisher } from "./context.ts";
 export type { Action, ServiceOptions } from "./options.ts";
 export {
@@ -35,6 +46,7 @@ export {
   type ServiceRoute,
   serverStream,
 } from "./routes.ts";
+export { type ScramSecret, scramSecret } from "./scram.ts";
 
 /** Given to `serve`, or exported as a module's default; a client is typed from it. */
 export interface Service<Table extends Routes = Routes>

@@ -59,6 +59,7 @@ export const POLLFD_EVENTS = 4;
 export const POLLFD_REVENTS = 6;
 export const SIZEOF_TIMEVAL = 16;
 export const TIMEVAL_USEC = 8;
+export const SIZEOF_UCRED = 12;
 export const PRIO_PROCESS = 0;
 
 export const EPOLLIN = 0x1;

@@ -19,9 +19,11 @@ import {
   SHUT_WR,
   SIZEOF_TCP_INFO,
   SIZEOF_TIMEVAL,
+  SIZEOF_UCRED,
   SO_ERROR,
   SO_KEEPALIVE,
   SO_LINGER,
+  SO_PEERCRED,
   SO_RCVBUF,
   SO_RCVTIMEO,
   SO_REUSEADDR,
@@ -51,7 +53,7 @@ import {
   TIMEVAL_USEC,
 } from "./abi.ts";
 import { type Address, readSockaddr, writeSockaddr } from "./address.ts";
-import { EINTR } from "./errno.ts";
+import { EINTR, ENOTSUP } from "./errno.ts";
 import { nativeLibrary } from "./native-library.ts";
 import { NativeMemory, PAGE } from "./native-memory.ts";
 
@@ -287,6 +289,29 @@ export function tcpInfo(descriptor: number): TcpInfo | number {
     congestionWindow: bytes.readUInt32LE(TCP_INFO_SND_CWND),
     segmentBytes: bytes.readUInt32LE(TCP_INFO_SND_MSS),
   };
+}
+
+/** A process at the other end of a Unix socket, as it was when it connected. */
+export interface PeerCredentials {
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** SO_PEERCRED (unix(7)), or −errno; −ENOTSUP where there is no such process, as on TCP. */
+export function peerCredentials(descriptor: number): PeerCredentials | number {
+  const memory = scratch();
+  memory.bytes.fill(0, 0, SIZEOF_UCRED);
+  memory.bytes.writeUInt32LE(SIZEOF_UCRED, LENGTH_AT);
+  const into = memory.at(0, SIZEOF_UCRED);
+  const length = memory.at(LENGTH_AT, 4);
+  const library = nativeLibrary();
+  const failed = result(library.getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, into, length));
+  if (failed < 0) return failed;
+  const { bytes } = memory;
+  const pid = bytes.readInt32LE(0);
+  if (pid === 0) return -ENOTSUP;
+  return { pid, uid: bytes.readUInt32LE(4), gid: bytes.readUInt32LE(8) };
 }
 
 /** fcntl(2) O_NONBLOCK. */

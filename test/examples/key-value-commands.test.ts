@@ -27,6 +27,7 @@ class FakeClient implements Client {
   readonly remoteAddress = undefined;
   readonly localAddress = undefined;
   readonly tcpInfo = undefined;
+  readonly peerCredentials = undefined;
   written: Buffer[] = [];
   readonly #codec = resp();
 

@@ -106,18 +106,21 @@ describe("calls", () => {
   });
 
   test("many at once, answered out of order", async (t) => {
+    const gates = new Map([1, 2, 3].map((n) => [n, Promise.withResolvers<void>()]));
     const { client } = await start(t, {
-      wait: call(z.number(), z.number(), async (ms) => {
-        await sleep(ms);
-        return ms;
+      wait: call(z.number(), z.number(), async (n) => {
+        await gates.get(n)?.promise;
+        return n;
       }),
     });
     const order: unknown[] = [];
-    const calls = [30, 1, 15].map((ms) =>
-      client.call("wait", ms).then((value) => order.push(value)),
-    );
+    const calls = [1, 2, 3].map((n) => client.call("wait", n).then((value) => order.push(value)));
+    for (const n of [3, 1, 2]) {
+      gates.get(n)?.resolve();
+      await until(() => order.at(-1) === n, `the answer of ${n}`);
+    }
     await within(Promise.all(calls), "all answers");
-    assert.deepEqual(order, [1, 15, 30]);
+    assert.deepEqual(order, [3, 1, 2]);
   });
 
   test("routes by number, as WELCOME lists them", async (t) => {

@@ -22,7 +22,7 @@ import { until } from "../support/until.ts";
 export interface ClientOptions {
   readonly limits?: Partial<WireLimits>;
   readonly auth?: { readonly method: number; readonly data: Uint8Array | string };
-  readonly answer?: (challenge: Auth) => Uint8Array;
+  readonly answer?: (challenge: Auth) => Uint8Array | Promise<Uint8Array>;
   readonly tlvs?: readonly Tlv[];
   readonly codecs?: readonly BodyCodec[];
 }
@@ -134,8 +134,10 @@ export class SessionClient implements SessionEvents, Transport {
     throw new Error("a client gets no HELLO");
   }
   auth(auth: Auth): void {
-    const data = Buffer.from(this.#options.answer?.(auth) ?? []);
-    this.session.handshake.answer({ method: auth.method, step: auth.step + 1, data });
+    const { method, step } = auth;
+    void Promise.resolve(this.#options.answer?.(auth) ?? Buffer.alloc(0)).then((data) => {
+      this.session.handshake.answer({ method, step: step + 1, data: Buffer.from(data) });
+    });
   }
   ready(tlvs: readonly Tlv[]): void {
     this.welcome = tlvs;

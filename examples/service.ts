@@ -1,0 +1,77 @@
+// A small service over SWP/1, on all cores: an echo, a key-value map, and rooms with presence. Serve it with
+// `npx sluice serve examples/service.ts`, and talk to it with `npx sluice call`, `sub` and `pub`.
+//
+// The map and who is in which room belong to all threads; what is published reaches them all too.
+
+import { z } from "zod";
+import {
+  anything,
+  type CallContext,
+  CallError,
+  call,
+  nothing,
+  serverStream,
+  service,
+} from "../src/service/service.ts";
+
+const Name = z.string().regex(/^[\w-]{1,64}$/, "1 to 64 letters, digits, _ or -");
+const Key = z.string().min(1).max(200);
+const Member = z.object({ room: Name, name: Name });
+
+const values = ({ shared }: CallContext) => shared.map<unknown>("values");
+const rooms = ({ shared }: CallContext) => shared.map<string[]>("rooms");
+
+export default service(
+  {
+    echo: call(anything, anything, (input) => input),
+
+    "map.get": call(Key, anything, async (key, context) => {
+      const value = await values(context).get(key);
+      if (value === undefined) throw new CallError("NOT_FOUND", "there is no such key");
+      return value;
+    }),
+    "map.set": call(z.object({ key: Key, value: z.unknown() }), nothing, async (input, context) => {
+      await values(context).set(input.key, input.value ?? null);
+      context.publish("map.changed", { key: input.key });
+    }),
+    "map.delete": call(Key, z.boolean(), async (key, context) => {
+      const there = await values(context).delete(key);
+      if (there) context.publish("map.changed", { key });
+      return there;
+    }),
+
+    "room.members": call(Name, z.array(Name), async (room, context) => {
+      return (await rooms(context).get(room)) ?? [];
+    }),
+    // One is in the room for as long as the stream is open.
+    "room.join": serverStream(Member, z.array(Name), async function* ({ room, name }, context) {
+      const left = new Promise<void>((resolve) => {
+        context.signal.addEventListener("abort", () => resolve());
+      });
+      const members = await rooms(context).update(room, (there = []) => [...there, name]);
+      context.publish(`room.${room}.joined`, { name });
+      try {
+        yield members ?? [];
+        await left;
+      } finally {
+        await rooms(context).update(room, (there = []) => without(there, name));
+        context.publish(`room.${room}.left`, { name });
+      }
+    }),
+    "room.say": call(Member.extend({ text: z.string().max(4096) }), nothing, (input, context) => {
+      context.publish(`room.${input.room}.said`, { name: input.name, text: input.text });
+    }),
+  },
+  {
+    // Everybody may call, hear everything, and say something in a room.
+    authorize: (_identity, action, name) => action !== "publish" || name.startsWith("room."),
+  },
+);
+
+/** One of that name less; undefined when nobody is left, so that the map forgets the room. */
+function without(members: readonly string[], name: string): string[] | undefined {
+  const rest = [...members];
+  const at = rest.indexOf(name);
+  if (at >= 0) rest.splice(at, 1);
+  return rest.length === 0 ? undefined : rest;
+}

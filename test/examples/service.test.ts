@@ -1,0 +1,55 @@
+// The example service as it is served: in a process of its own, on two threads, by several clients at once.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { jsonCodec } from "../../src/protocol/body-codec.ts";
+import { KIND } from "../../src/protocol/codes.ts";
+import { serve } from "../../src/server/serve.ts";
+import { SessionClient } from "../service/session-client.ts";
+import { until } from "../support/until.ts";
+
+test("echo, a map and rooms, the same in all threads", { timeout: 60_000 }, async (t) => {
+  const module = new URL("../../examples/service.ts", import.meta.url);
+  const server = await serve(module, { threads: 2 });
+  t.after(() => server.close({ drainMs: 100 }));
+  const clients = await Promise.all(
+    Array.from({ length: 8 }, () => SessionClient.connect(t, server)),
+  );
+  const [first, second] = clients;
+  assert.ok(first !== undefined && second !== undefined);
+
+  await Promise.all(
+    clients.map(async (client, n) => assert.equal(await client.call("echo", n), n)),
+  );
+
+  await first.call("map.set", { key: "a", value: { n: 1 } });
+  for (const client of clients) assert.deepEqual(await client.call("map.get", "a"), { n: 1 });
+  assert.equal(await second.call("map.delete", "a"), true);
+  await assert.rejects(first.call("map.get", "a"), { code: "NOT_FOUND" });
+
+  const ears = clients.map((client) => client.subscribe("room.lobby.*").heard);
+  await Promise.all(clients.map((client) => client.call("echo", 0)));
+  const joins = clients.map((client, n) =>
+    client.open(
+      { kind: KIND.SERVER_STREAM, codec: jsonCodec.id, name: "room.join", credit: 4 },
+      { room: "lobby", name: `c${n}` },
+    ),
+  );
+  const heardBy = (what: string) => () =>
+    ears.every((heard) => heard.filter(({ topic }) => topic === what).length === clients.length);
+  await until(heardBy("room.lobby.joined"), "everybody hears who joined");
+  const members = await first.call("room.members", "lobby");
+  assert.deepEqual(
+    (members as string[]).sort(),
+    clients.map((_, n) => `c${n}`),
+  );
+
+  await second.call("room.say", { room: "lobby", name: "c1", text: "hello" });
+  await until(
+    () => ears.every((heard) => heard.at(-1)?.topic === "room.lobby.said"),
+    "everybody hears it",
+  );
+  for (const join of joins) join.cancel();
+  await until(heardBy("room.lobby.left"), "everybody hears who left");
+  assert.deepEqual(await first.call("room.members", "lobby"), []);
+});
