@@ -8,6 +8,8 @@ import type { FrameDescription } from "../protocol/describe-frame.ts";
 /** Longer bodies are cut: a line is to be read. */
 const MOST_SHOWN = 80;
 
+/** Controls, formats, what is not assigned, and line ends that are none of ours. */
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu;
 const BYTES: ReadonlySet<string> = new Set(["body", "data", "detail"]);
 
 /** `OPEN 1 END call echo codec=JSON deadline_ms=250 body={"a":1}` */
@@ -57,7 +59,7 @@ function tlvText(tlv: { readonly key: number; readonly value: string }): string 
 
 /** What a peer sent never reaches a terminal as it is: it could move the cursor, or look like something else. */
 export function safeText(text: string): string {
-  return isPrintable(text) ? text : bytesText(Buffer.from(text).toString("hex"));
+  return text.replace(INVISIBLE, (one) => `\\u{${one.codePointAt(0)?.toString(16)}}`);
 }
 
 /** Text where it is text, else hexadecimal. */
@@ -71,5 +73,5 @@ export function bytesText(hex: string): string {
 }
 
 function isPrintable(text: string): boolean {
-  return !/\p{Cc}|\p{Cf}|\p{Co}|\p{Cn}|\p{Zl}|\p{Zp}/u.test(text);
+  return text.search(INVISIBLE) < 0;
 }

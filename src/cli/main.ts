@@ -3,14 +3,28 @@
 
 import { readFileSync } from "node:fs";
 import { OptionError } from "../limits.ts";
+import { callCommand } from "./call-command.ts";
 import { type Command, UsageError } from "./command.ts";
 import { decodeCommand } from "./decode-command.ts";
 import { doctor } from "./doctor.ts";
 import { loadCommand } from "./load-command.ts";
+import { publishCommand } from "./publish-command.ts";
+import { routesCommand } from "./routes-command.ts";
 import { serveCommand } from "./serve-command.ts";
+import { subscribeCommand } from "./subscribe-command.ts";
 import { tapCommand } from "./tap-command.ts";
 
-const COMMANDS: readonly Command[] = [serveCommand, loadCommand, tapCommand, decodeCommand, doctor];
+const COMMANDS: readonly Command[] = [
+  serveCommand,
+  callCommand,
+  subscribeCommand,
+  publishCommand,
+  routesCommand,
+  tapCommand,
+  decodeCommand,
+  loadCommand,
+  doctor,
+];
 
 function help(): string {
   const rows = COMMANDS.map(({ name, summary }) => `  ${name.padEnd(8)} ${summary}`);

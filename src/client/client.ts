@@ -102,6 +102,11 @@ export class Client<Service = never> {
     return this.#pool.waitingCount;
   }
 
+  /** The routes that the server lists; none while no connection is ready. A server with very many lists some only. */
+  get routes(): readonly string[] {
+    return [...(this.#pool.links()[0]?.routes.keys() ?? [])];
+  }
+
   /** Resolves with the first ready connection. @throws CallError when it cannot be had now, or the client is closed */
   connected(): Promise<void> {
     return this.#lines.connected();

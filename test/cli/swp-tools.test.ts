@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { type TestContext, test } from "node:test";
-import { bytesText, frameLine } from "../../src/cli/frame-line.ts";
+import { bytesText, frameLine, safeText } from "../../src/cli/frame-line.ts";
 import { type FrameGroup, readVectors } from "../protocol/vectors.ts";
 import { Child } from "../support/child.ts";
 import { Client } from "../support/client.ts";
@@ -64,6 +64,7 @@ test("decode says what is malformed or cut off, and exits with 1", async (t) => 
 test("what a peer sent cannot write to the terminal", () => {
   const sequence = Buffer.from("\x1b]0;owned\x07").toString("hex");
   assert.equal(bytesText(sequence), sequence);
+  assert.equal(safeText("a\x1b[2J\u202e"), "a\\u{1b}[2J\\u{202e}");
   const frame = { frame: "ERROR", stream: 1, flags: 1, code: 13, message: "\x1b[2J" };
   assert.doesNotMatch(frameLine(frame, false), /\p{Cc}/u);
   const named = { frame: "MSG", stream: 1, flags: 0, topic: "a\x1b[2J\u202e", body: "" };

@@ -1,0 +1,119 @@
+// sluice call, sub, pub and routes against a service.
+
+import assert from "node:assert/strict";
+import { type TestContext, test } from "node:test";
+import { CallError } from "../../src/protocol/call-error.ts";
+import { anything, text } from "../../src/protocol/schema.ts";
+import { token } from "../../src/service/auth.ts";
+import type { ServiceOptions } from "../../src/service/options.ts";
+import { call, notify, serverStream } from "../../src/service/routes.ts";
+import { service } from "../../src/service/service.ts";
+import { Child } from "../support/child.ts";
+import { portOf, serveFor } from "../support/server.ts";
+import { until } from "../support/until.ts";
+
+async function start(t: TestContext, options: ServiceOptions = {}) {
+  const noted: unknown[] = [];
+  const table = service(
+    {
+      echo: call(anything, anything, (value) => value),
+      upper: call(text, text, (line) => line.toUpperCase()),
+      fails: call(anything, anything, () => {
+        throw new CallError("ABORTED", "on purpose\nand more", { detail: [1] });
+      }),
+      ticks: serverStream(anything, anything, function* (count) {
+        for (let n = 0; n < Number(count); n++) yield { n };
+      }),
+      note: notify(anything, (value) => void noted.push(value)),
+    },
+    {
+      authorize: (_, action, name) => action === "call" || !name.startsWith("closed."),
+      ...options,
+    },
+  );
+  const at = `127.0.0.1:${portOf(await serveFor(t, table))}`;
+  return { at, noted };
+}
+
+async function cli(t: TestContext, args: readonly string[], input?: string) {
+  const child = Child.cli(t, ...args);
+  if (input !== undefined) child.process.stdin?.end(input);
+  const { code } = await child.exit();
+  return { code, out: child.stdout, err: child.stderr };
+}
+
+test("call prints the answer, or why there is none", async (t) => {
+  const { at, noted } = await start(t);
+  const results = await Promise.all([
+    cli(t, ["call", at, "echo", '{"a":1}']),
+    cli(t, ["call", at, "echo", "-"], "[1,2]"),
+    cli(t, ["call", at, "upper", "a line", "--text"]),
+    cli(t, ["call", at, "ticks", "3", "--stream"]),
+    cli(t, ["call", at, "note", "7", "--notify"]),
+    cli(t, ["call", at, "fails"]),
+    cli(t, ["call", at, "fails", "--json"]),
+    cli(t, ["call", at, "missing"]),
+    cli(t, ["call", at, "echo", "{a:1}"]),
+    cli(t, ["call", "unix:/no/such/socket", "echo"]),
+  ]);
+  await until(() => noted.length === 1, "the notification");
+  assert.deepEqual(noted, [7]);
+  assert.deepEqual(results, [
+    { code: 0, out: '{"a":1}\n', err: "" },
+    { code: 0, out: "[1,2]\n", err: "" },
+    { code: 0, out: "A LINE\n", err: "" },
+    { code: 0, out: '{"n":0}\n{"n":1}\n{"n":2}\n', err: "" },
+    { code: 0, out: "", err: "" },
+    { code: 1, out: "", err: "sluice: ABORTED: on purpose\n" },
+    {
+      code: 1,
+      out: '{"error":{"code":"ABORTED","message":"on purpose\\nand more","detail":[1]}}\n',
+      err: "",
+    },
+    { code: 1, out: "", err: "sluice: NOT_FOUND: no such route\n" },
+    {
+      code: 2,
+      out: "",
+      err: "sluice: the body is no JSON (a string needs quotes: '\"text\"'); or use --text (sluice --help)\n",
+    },
+    {
+      code: 1,
+      out: "",
+      err: "sluice: UNAVAILABLE: connect to unix:/no/such/socket: no such file or directory (ENOENT)\n",
+    },
+  ]);
+});
+
+test("sub prints what pub publishes; routes lists; a token is needed where it is", async (t) => {
+  const secret = { auth: [token((given) => (given === "secret" ? "me" : undefined))] };
+  const { at } = await start(t, secret);
+  const as = ["--token", "secret"];
+  const listening = Child.cli(t, "sub", at, "room.*", "hall.>", "--count", "2", "--json", ...as);
+  const publish = async (topic: string) => {
+    const published = await cli(t, ["pub", at, topic, '{"said":1}', ...as]);
+    assert.deepEqual(published, { code: 0, out: "", err: "" });
+  };
+  // Until it has subscribed nobody hears.
+  while (listening.stdoutLines.length < 1) await publish("room.1");
+  await publish("hall.a.b");
+  assert.deepEqual(await listening.exit(), { code: 0, signal: null });
+  const topics = listening.stdoutLines.map((line) => JSON.parse(line));
+  assert.deepEqual(topics[0], { topic: "room.1", body: { said: 1 } });
+  const [routes, listed, refused, unknown, forbidden, wrong] = await Promise.all([
+    cli(t, ["routes", at, ...as]),
+    cli(t, ["routes", at, "--json", ...as]),
+    cli(t, ["routes", at]),
+    cli(t, ["pub", at, "a..b", "1", ...as]),
+    cli(t, ["sub", at, "closed.*", ...as]),
+    cli(t, ["routes", at, "--deadline-ms", "soon"]),
+  ]);
+  assert.equal(routes?.out, "echo\nupper\nfails\nticks\nnote\n");
+  assert.deepEqual(JSON.parse(listed?.out ?? ""), ["echo", "upper", "fails", "ticks", "note"]);
+  assert.equal(refused?.code, 1);
+  assert.match(refused?.err ?? "", /^sluice: UNAUTHENTICATED: refused: /);
+  assert.equal(unknown?.code, 2);
+  assert.match(unknown?.err ?? "", /"a\.\.b" is no topic/);
+  assert.equal(forbidden?.code, 1);
+  assert.match(forbidden?.err ?? "", /^sluice: PERMISSION_DENIED/);
+  assert.equal(wrong?.code, 2);
+});
