@@ -7,6 +7,7 @@ import { completeWireLimits, type WireLimits } from "../protocol/wire-limits.ts"
 import type { Publisher } from "./context.ts";
 import { FailedAttempts } from "./failed-attempts.ts";
 import type { Action, ServiceOptions } from "./options.ts";
+import { Results } from "./results.ts";
 import type { RouteTable } from "./route-table.ts";
 import type { ServerSession } from "./server-session.ts";
 import { Topics } from "./topics.ts";
@@ -21,6 +22,7 @@ export class Hub implements Publisher {
   readonly attempts = new FailedAttempts();
   readonly sessions = new Set<ServerSession>();
   readonly codecIds: readonly number[];
+  #results: Results | undefined;
   /** A function by itself, so that it can be taken out of a context. */
   readonly publish: Publisher["publish"] = (topic, value, codec) =>
     this.topics.publish(topic, value, codec);
@@ -50,6 +52,12 @@ export class Hub implements Publisher {
 
   get shared(): Context {
     return this.context;
+  }
+
+  /** Made when the first call has an idempotency key. */
+  get results(): Results {
+    this.#results ??= new Results(this);
+    return this.#results;
   }
 
   codec(id: number): BodyCodec | undefined {

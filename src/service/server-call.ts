@@ -1,128 +1,65 @@
 // One call, stream or notification of a client's, from its first bytes to its last: decode, check, run the handler, check,
-// encode, answer. It is also the context that its handler is given.
+// encode, answer. It is also the context that its handler is given (given-context.ts).
 //
 // The fast path makes no promise: a handler that answers at once is answered within the bytes that it came with. Only what
 // takes time gets a deadline, an owner and the care for an end before the handler's: then its stream ends and the handler, told
 // by its signal, is a zombie until it has settled.
 
+import { Buffer } from "node:buffer";
 import type { BodyCodec } from "../protocol/body-codec.ts";
 import { BodyError } from "../protocol/body-codec.ts";
 import { CallError } from "../protocol/call-error.ts";
-import { CODE, ERROR_FLAG, META_KEY } from "../protocol/codes.ts";
+import { CODE, ERROR_FLAG, KIND } from "../protocol/codes.ts";
 import { Inbox } from "../protocol/inbox.ts";
 import { describeIssues, type Schema, type Validated } from "../protocol/schema.ts";
 import { flowsDown, flowsUp, type Stream, type StreamOwner } from "../protocol/stream.ts";
 import type { OpenFrame, StreamError } from "../protocol/stream-frames.ts";
-import { type Tlv, tlv } from "../protocol/tlv.ts";
-import type { Address } from "../sys/address.ts";
-import type { CallContext, CallingPeer, Publisher } from "./context.ts";
+import { GivenContext } from "./given-context.ts";
+import { LARGEST_RESULT, resultKey } from "./results.ts";
 import type { RouteEntry } from "./route-table.ts";
 import type { ServerSession } from "./server-session.ts";
 
-const NO_META: readonly Tlv[] = Object.freeze([]);
+const NOTHING = Buffer.alloc(0);
 
-export class ServerCall implements StreamOwner, CallContext {
-  readonly #peer: ServerSession;
+export class ServerCall extends GivenContext implements StreamOwner {
   readonly #stream: Stream | undefined;
-  readonly #entry: RouteEntry;
   readonly #codec: BodyCodec;
-  readonly #meta: readonly Tlv[];
-  /** When the caller stops waiting; 0: never. */
-  readonly #deadlineMs: number;
   #inbox: Inbox<unknown> | undefined;
-  #abort: AbortController | undefined;
-  /** The handler is told to stop. */
-  #stopped = false;
   /** Our terminal is sent, or nobody is there any more. */
   #over = false;
   #zombie = false;
+  /** Under which its result is to be kept. */
+  #resultKey: string | undefined;
   #wake: (() => void) | undefined;
 
   constructor(
-    peer: ServerSession,
+    client: ServerSession,
     stream: Stream | undefined,
     entry: RouteEntry,
     codec: BodyCodec,
     open: OpenFrame,
   ) {
-    this.#peer = peer;
+    super(client, entry, open);
     this.#stream = stream;
-    this.#entry = entry;
     this.#codec = codec;
-    this.#meta = open.metaLength === 0 ? NO_META : open.meta();
-    this.#deadlineMs = open.deadlineMs === 0 ? 0 : peer.session.wire.now() + open.deadlineMs;
-  }
-
-  // The context.
-
-  get route(): string {
-    return this.#entry.name;
-  }
-
-  get identity(): unknown {
-    return this.#peer.identity;
-  }
-
-  get peer(): CallingPeer {
-    return this.#peer;
-  }
-
-  get remoteAddress(): Address | undefined {
-    return this.#peer.connection.remoteAddress;
-  }
-
-  get signal(): AbortSignal {
-    this.#abort ??= new AbortController();
-    if (this.#stopped) this.#abort.abort();
-    return this.#abort.signal;
-  }
-
-  get remainingMs(): number | undefined {
-    if (this.#deadlineMs === 0) return undefined;
-    return Math.max(0, this.#deadlineMs - this.#peer.session.wire.now());
-  }
-
-  get idempotencyKey(): string | undefined {
-    return this.#metaValue(META_KEY.IDEMPOTENCY_KEY)?.toString("latin1");
-  }
-
-  get traceparent(): string | undefined {
-    const value = this.#metaValue(META_KEY.TRACEPARENT);
-    if (value?.length !== TRACEPARENT_BYTES) return undefined;
-    const hex = value.toString("hex");
-    return `${hex.slice(0, 2)}-${hex.slice(2, 34)}-${hex.slice(34, 50)}-${hex.slice(-2)}`;
-  }
-
-  get publish(): Publisher["publish"] {
-    return this.#peer.hub.publish;
-  }
-
-  get shared(): Publisher["shared"] {
-    return this.#peer.hub.shared;
-  }
-
-  #metaValue(key: number): Buffer | undefined {
-    const value = tlv(this.#meta, key);
-    return value === undefined ? undefined : Buffer.from(value);
   }
 
   // From the request to the handler.
 
   /** The request lies at `[start, end)`. */
   begin(bytes: Buffer, start: number, end: number): void {
-    if (flowsUp(this.#entry.kind)) {
+    if (flowsUp(this.entry.kind)) {
       if (end > start)
         return this.#refuse(CODE.INVALID_ARGUMENT, "a stream is opened without a body");
       return this.#run(this.#openInbox());
     }
-    let value: unknown;
+    let checked: Validated<unknown> | Promise<Validated<unknown>>;
     try {
-      value = this.#codec.decode(bytes, start, end);
+      checked = validate(this.entry.input, this.#codec.decode(bytes, start, end));
     } catch (error) {
-      if (!(error instanceof BodyError)) throw error;
-      return this.#refuse(CODE.BAD_CODEC, error.message);
+      if (error instanceof BodyError) return this.#refuse(CODE.BAD_CODEC, error.message);
+      return this.#failed(error);
     }
-    const checked = validate(this.#entry.input, value);
     if (!(checked instanceof Promise)) return this.#checked(checked);
     this.#takeTime();
     checked.then((result) => this.#checked(result)).catch((error) => this.#failed(error));
@@ -131,7 +68,7 @@ export class ServerCall implements StreamOwner, CallContext {
   #openInbox(): Inbox<unknown> | undefined {
     const stream = this.#stream;
     if (stream === undefined) return undefined;
-    const { limits } = this.#peer.session;
+    const { limits } = this.client.session;
     this.#inbox = new Inbox(stream, limits.streamCredit, () => {
       // The handler wants no more: what still comes is dropped, and its own answer ends the stream.
     });
@@ -140,7 +77,10 @@ export class ServerCall implements StreamOwner, CallContext {
 
   #checked(result: Validated<unknown>): void {
     if (this.#over) return;
-    if (result.issues === undefined) return this.#run(result.value);
+    if (result.issues === undefined) {
+      const once = this.meta.length > 0 && this.entry.kind === KIND.CALL && this.idempotencyKey;
+      return once ? this.#runOnce(result.value, once) : this.#run(result.value);
+    }
     this.#refuse(CODE.INVALID_SCHEMA, describeIssues(result.issues));
   }
 
@@ -149,7 +89,7 @@ export class ServerCall implements StreamOwner, CallContext {
   }
 
   #run(input: unknown): void {
-    const entry = this.#entry;
+    const entry = this.entry;
     try {
       const returned = entry.handler(input, this);
       if (flowsDown(entry.kind)) {
@@ -169,19 +109,57 @@ export class ServerCall implements StreamOwner, CallContext {
     }
   }
 
+  /** Runs it, unless somebody has with this key: then that one's answer is this one's too. */
+  #runOnce(input: unknown, idempotencyKey: string): void {
+    this.#takeTime();
+    const key = resultKey(this.route, this.identity, idempotencyKey);
+    const { results } = this.client.hub;
+    results.begin(key).then(
+      (found) => {
+        if (found === undefined) {
+          this.#resultKey = key;
+          this.#run(input);
+        } else if (found === "running") {
+          this.#fail(CODE.UNAVAILABLE, "it is being executed", ERROR_FLAG.RETRYABLE);
+        } else if (found.code !== CODE.OK) {
+          this.#fail(found.code, found.message, 0, found.body);
+        } else {
+          this.#sendBody(found.body);
+        }
+      },
+      (error: unknown) => {
+        this.client.hub.report(error);
+        const again = ERROR_FLAG.NOT_PROCESSED | ERROR_FLAG.RETRYABLE;
+        this.#fail(CODE.RESOURCE_EXHAUSTED, "too many results are kept", again);
+      },
+    );
+  }
+
+  /** What is answered is kept for who asks again; an error that is nobody's business is not. */
+  #keepResult(code: number, message: string, body: Uint8Array): void {
+    const key = this.#resultKey;
+    if (key === undefined) return;
+    this.#resultKey = undefined;
+    const { results } = this.client.hub;
+    if (code === CODE.INTERNAL) results.forget(key);
+    else results.store(key, { code, message, body: Buffer.from(body) });
+  }
+
   /** It is not over with the bytes that it came with. */
   #takeTime(): void {
     const stream = this.#stream;
     if (stream === undefined || stream.owner === this) return;
     stream.owner = this;
-    if (this.#deadlineMs > 0) stream.session.time.setDeadline(stream, this.#deadlineMs);
+    if (this.deadlineMs > 0) stream.session.time.setDeadline(stream, this.deadlineMs);
   }
 
   // From the handler to the answer.
 
   #answer(value: unknown): void {
-    if (this.#over || this.#stream === undefined) return this.#settled();
-    const checked = validate(this.#entry.output, value);
+    if (this.#stream === undefined || (this.#over && this.#resultKey === undefined)) {
+      return this.#settled();
+    }
+    const checked = validate(this.entry.output, value);
     if (checked instanceof Promise) {
       this.#takeTime();
       checked.then((result) => this.#sendAnswer(result)).catch((error) => this.#failed(error));
@@ -191,12 +169,23 @@ export class ServerCall implements StreamOwner, CallContext {
   }
 
   #sendAnswer(result: Validated<unknown>): void {
-    const stream = this.#stream;
-    if (this.#over || stream === undefined) return this.#settled();
     const body = this.#codec.encode(this.#outgoing(result));
-    this.#over = true;
-    stream.owner = undefined;
-    stream.session.streams.answer(stream, body, 0, body.length);
+    if (body.length > LARGEST_RESULT && this.#resultKey !== undefined) {
+      throw new Error(
+        `${this.route} answered ${body.length} bytes to a call with an idempotency key: at most ${LARGEST_RESULT}`,
+      );
+    }
+    this.#keepResult(CODE.OK, "", body);
+    this.#sendBody(body);
+  }
+
+  #sendBody(body: Uint8Array): void {
+    const stream = this.#stream;
+    if (!this.#over && stream !== undefined) {
+      this.#over = true;
+      stream.owner = undefined;
+      stream.session.streams.answer(stream, body, 0, body.length);
+    }
     this.#settled();
   }
 
@@ -211,16 +200,16 @@ export class ServerCall implements StreamOwner, CallContext {
     const stream = this.#stream;
     if (stream === undefined) return;
     for await (const value of messages) {
-      const body = this.#codec.encode(this.#outgoing(await validate(this.#entry.output, value)));
-      while (!this.#stopped && !this.#over && !this.#mayGo(stream, body.length)) {
+      const body = this.#codec.encode(this.#outgoing(await validate(this.entry.output, value)));
+      while (!this.stopped && !this.#over && !this.#mayGo(stream, body.length)) {
         await this.#room(stream);
       }
       // Leaving the loop ends the generator.
-      if (this.#over || this.#stopped) break;
+      if (this.#over || this.stopped) break;
       stream.session.streams.send(stream, body, 0, body.length);
     }
     if (this.#over) return;
-    if (this.#stopped) return this.#fail(CODE.CANCELLED, "cancelled", 0);
+    if (this.stopped) return this.#fail(CODE.CANCELLED, "cancelled", 0);
     this.#over = true;
     stream.session.streams.sendEnd(stream);
   }
@@ -234,7 +223,7 @@ export class ServerCall implements StreamOwner, CallContext {
   #room(stream: Stream): Promise<void> {
     return new Promise((resolve) => {
       this.#wake = resolve;
-      if (stream.sendCredit > 0) this.#peer.waitForRoom(resolve);
+      if (stream.sendCredit > 0) this.client.waitForRoom(resolve);
     });
   }
 
@@ -244,12 +233,16 @@ export class ServerCall implements StreamOwner, CallContext {
     if (error instanceof CallError) {
       const detail = error.detail === undefined ? undefined : this.#encodedDetail(error.detail);
       const eflags = error.eflags | (detail === undefined ? 0 : ERROR_FLAG.DETAIL);
+      // To try again is to be tried again.
+      this.#keepResult(error.retryable ? CODE.INTERNAL : error.number, error.message, NOTHING);
       this.#fail(error.number, error.message, eflags, detail, error.retryAfterMs);
-    } else if (this.#stopped && isAbort(error)) {
+    } else if (this.stopped && isAbort(error)) {
+      this.#keepResult(CODE.INTERNAL, "", NOTHING);
       this.#fail(CODE.CANCELLED, "cancelled", 0);
     } else {
+      this.#keepResult(CODE.INTERNAL, "", NOTHING);
       // What it says is not for the peer.
-      this.#peer.hub.report(error);
+      this.client.hub.report(error);
       this.#fail(CODE.INTERNAL, "internal error", 0);
     }
     this.#settled();
@@ -259,7 +252,7 @@ export class ServerCall implements StreamOwner, CallContext {
     try {
       return this.#codec.encode(detail);
     } catch (error) {
-      this.#peer.hub.report(error);
+      this.client.hub.report(error);
       return undefined;
     }
   }
@@ -277,7 +270,7 @@ export class ServerCall implements StreamOwner, CallContext {
     this.#inbox?.drop();
     stream.owner = undefined;
     stream.session.streams.fail(stream, code, message, eflags, detail, retryAfterMs);
-    this.#peer.closeIfDrained();
+    this.client.closeIfDrained();
   }
 
   /** The handler has settled, one way or the other. */
@@ -285,23 +278,23 @@ export class ServerCall implements StreamOwner, CallContext {
     this.#inbox?.drop();
     if (this.#zombie) {
       this.#zombie = false;
-      this.#peer.session.zombies--;
+      this.client.session.zombies--;
     }
-    this.#peer.closeIfDrained();
+    this.client.closeIfDrained();
   }
 
   /** Ends the stream over the handler's head. */
   #abandon(code: number, message: string): void {
     this.#stop();
     this.#zombie = true;
-    this.#peer.session.zombies++;
+    this.client.session.zombies++;
     this.#fail(code, message, 0);
     this.#wake?.();
   }
 
   #stop(): void {
-    this.#stopped = true;
-    this.#abort?.abort();
+    this.stopped = true;
+    this.abort?.abort();
     this.#wake?.();
   }
 
@@ -310,14 +303,14 @@ export class ServerCall implements StreamOwner, CallContext {
   message(stream: Stream, bytes: Buffer, start: number, end: number): void {
     const inbox = this.#inbox;
     if (inbox === undefined) return;
-    let value: unknown;
+    let checked: Validated<unknown> | Promise<Validated<unknown>>;
     try {
-      value = this.#codec.decode(bytes, start, end);
+      checked = validate(this.entry.input, this.#codec.decode(bytes, start, end));
     } catch (error) {
-      if (!(error instanceof BodyError)) throw error;
-      return this.#spoiled(CODE.BAD_CODEC, error.message);
+      if (error instanceof BodyError) return this.#spoiled(CODE.BAD_CODEC, error.message);
+      this.client.hub.report(error);
+      return this.#spoiled(CODE.INTERNAL, "internal error");
     }
-    const checked = validate(this.#entry.input, value);
     if (checked instanceof Promise) {
       return this.#spoiled(CODE.UNIMPLEMENTED, "messages of a stream are checked at once");
     }
@@ -358,7 +351,7 @@ export class ServerCall implements StreamOwner, CallContext {
   }
 
   expired(): void {
-    if (this.#stopped) return this.#abandon(CODE.CANCELLED, "cancelled");
+    if (this.stopped) return this.#abandon(CODE.CANCELLED, "cancelled");
     this.#inbox?.end(new CallError("DEADLINE_EXCEEDED", "too late"));
     this.#abandon(CODE.DEADLINE_EXCEEDED, "the deadline has passed");
   }
@@ -369,8 +362,6 @@ export class ServerCall implements StreamOwner, CallContext {
     this.#stop();
   }
 }
-
-const TRACEPARENT_BYTES = 26;
 
 function validate(
   schema: Schema,

@@ -14,7 +14,7 @@ import {
   utf8Codec,
 } from "../../src/protocol/body-codec.ts";
 import { CallError } from "../../src/protocol/call-error.ts";
-import { KIND } from "../../src/protocol/codes.ts";
+import { KIND, META_KEY } from "../../src/protocol/codes.ts";
 import { anything, bytes, nothing, text } from "../../src/protocol/schema.ts";
 import type { CallContext } from "../../src/service/context.ts";
 import type { ServiceOptions } from "../../src/service/options.ts";
@@ -169,18 +169,28 @@ describe("errors", () => {
   });
 
   test("what it does not mean for the caller stays here", async (t) => {
+    const throwing: typeof anything = {
+      "~standard": {
+        version: 1,
+        vendor: "test",
+        validate() {
+          throw new Error("a mistake in a schema");
+        },
+      },
+    };
     const { client, errors } = await start(t, {
       bad: call(anything, anything, () => {
         throw new Error("secret /path");
       }),
       wrong: call(anything, z.number(), () => "no number" as unknown as number),
       odd: call(anything, anything, () => 1n),
+      thrower: call(throwing, anything, () => 1),
     });
-    for (const route of ["bad", "wrong", "odd"]) {
+    for (const route of ["bad", "wrong", "odd", "thrower"]) {
       const error = await refusal(client.call(route, 1));
       assert.deepEqual([error.code, error.message], ["INTERNAL", "internal error"], route);
     }
-    assert.equal(errors.length, 3);
+    assert.equal(errors.length, 4);
   });
 
   test("bodies that are no JSON, reach into prototypes, or are too deep", async (t) => {
@@ -445,5 +455,80 @@ describe("streams", () => {
     client.onCall = (name, body) =>
       Buffer.from(JSON.stringify({ name, got: JSON.parse(String(body)) }));
     assert.deepEqual(await client.call("ask", 1), { name: "you", got: { are: "there" } });
+  });
+});
+
+describe("idempotency keys", () => {
+  /** A call with a key; the same one can be made again. */
+  function keyed(
+    client: SessionClient,
+    key: string,
+    name: string,
+    value: unknown,
+  ): Promise<unknown> {
+    const meta = [{ key: META_KEY.IDEMPOTENCY_KEY, value: Buffer.from(key) }];
+    return client.open({ kind: KIND.CALL, codec: jsonCodec.id, name, meta }, value).over;
+  }
+
+  test("asked again, on another connection: the same answer, executed once", async (t) => {
+    let executed = 0;
+    const { client, server } = await start(t, {
+      count: call(anything, anything, () => ++executed),
+      fail: call(anything, anything, () => {
+        executed++;
+        throw new CallError("FAILED_PRECONDITION", "never");
+      }),
+    });
+    const other = await SessionClient.connect(t, server);
+    assert.equal(await keyed(client, "a", "count", 0), 1);
+    assert.equal(await keyed(client, "a", "count", 0), 1);
+    assert.equal(await keyed(other, "a", "count", 0), 1);
+    assert.equal(await keyed(other, "b", "count", 0), 2);
+    for (const one of [client, other]) {
+      assert.equal((await refusal(keyed(one, "c", "fail", 0))).code, "FAILED_PRECONDITION");
+    }
+    assert.equal(executed, 3);
+  });
+
+  test("while it is being executed others are told to come back, and a cut loses nothing", async (t) => {
+    const settle = Promise.withResolvers<void>();
+    let executed = 0;
+    const { client, server } = await start(t, {
+      slow: call(anything, anything, async () => {
+        executed++;
+        await settle.promise;
+        return "done";
+      }),
+    });
+    keyed(client, "a", "slow", 0).catch((error: Error) => assert.equal(error.message, "cut"));
+    await until(() => executed === 1, "the handler");
+    const other = await SessionClient.connect(t, server);
+    const busy = await refusal(keyed(other, "a", "slow", 0));
+    assert.deepEqual([busy.code, busy.retryable, busy.notProcessed], ["UNAVAILABLE", true, false]);
+    client.socket.destroy();
+    settle.resolve();
+    let answer: unknown;
+    await until(() => {
+      keyed(other, "a", "slow", 0).then(
+        (value) => {
+          answer = value;
+        },
+        () => undefined,
+      );
+      return answer !== undefined;
+    }, "the answer");
+    assert.deepEqual([answer, executed], ["done", 1]);
+  });
+
+  test("an error that is nobody's business is not kept", async (t) => {
+    let executed = 0;
+    const { client } = await start(t, {
+      flaky: call(anything, anything, () => {
+        if (++executed === 1) throw new Error("the database is gone");
+        return "done";
+      }),
+    });
+    assert.equal((await refusal(keyed(client, "a", "flaky", 0))).code, "INTERNAL");
+    assert.equal(await keyed(client, "a", "flaky", 0), "done");
   });
 });
