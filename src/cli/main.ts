@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { OptionError } from "../limits.ts";
 import { callCommand } from "./call-command.ts";
 import { type Command, UsageError } from "./command.ts";
+import { compareCommand } from "./compare-command.ts";
 import { decodeCommand } from "./decode-command.ts";
 import { doctor } from "./doctor.ts";
 import { loadCommand } from "./load-command.ts";
@@ -23,6 +24,7 @@ const COMMANDS: readonly Command[] = [
   tapCommand,
   decodeCommand,
   loadCommand,
+  compareCommand,
   doctor,
 ];
 

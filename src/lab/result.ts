@@ -52,6 +52,10 @@ export interface PlanFigures {
   readonly depth: number;
   /** Messages/s that were asked for: the first rate of several; 0 where there is no rate. */
   readonly rate: number;
+  /** Of an open loop: "even" or "poisson"; else empty. */
+  readonly arrivals: string;
+  /** What HTTP asked for; else empty. */
+  readonly path: string;
   readonly seed: number;
   readonly threads: number;
   readonly driver: string;

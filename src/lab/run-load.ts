@@ -84,6 +84,8 @@ function planFigures(plan: LoadPlan): PlanFigures {
   return {
     target: formatAddress(plan.address),
     ...{ mode, workload, size, connections, idle, depth, rate, seed, threads, driver },
+    arrivals: mode === "open" ? plan.arrivals : "",
+    path: workload === "http" ? plan.path : "",
     verified: plan.verify,
     ...{ warmUpMs, durationMs, coolDownMs, timeoutMs },
   };
