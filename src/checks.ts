@@ -10,6 +10,7 @@ export type AnyHandlers = Handlers<unknown, unknown, unknown>;
 const FUNCTIONS = [
   ...["started", "broadcast", "state"],
   ...["opened", "message", "ended", "draining", "closed"],
+  ...["compute", "computed", "refused"],
 ];
 const OTHERS = ["codec", "borrow"];
 
@@ -52,6 +53,9 @@ export function checkHandlers(table: unknown, where: string): AnyHandlers {
     }
   }
   if (!("message" in table)) throw new OptionError(`${where} must have a message handler`);
+  if ("compute" in table !== "computed" in table) {
+    throw new OptionError(`${where} must have both compute and computed, or neither`);
+  }
   return table as AnyHandlers;
 }
 

@@ -1,5 +1,6 @@
 // What a user of Sluice writes, and what it is given: the table of handlers and the connection.
 
+import type { Transferable } from "node:worker_threads";
 import type { Codec } from "./codec/codec.ts";
 import type { Address } from "./sys/address.ts";
 import type { PeerCredentials, SocketOptions, TcpInfo } from "./sys/socket-calls.ts";
@@ -171,11 +172,41 @@ type Returned = void | Promise<void>;
 // biome-ignore lint/suspicious/noConfusingVoidType: who has only a last word returns nothing at all.
 type LastWord = void | "stays";
 
+const HEAVY = Symbol.for("sluice.heavy");
+
+/** Work for `compute`, as `heavy` makes it. */
+export interface Heavy<Task> {
+  readonly [HEAVY]: true;
+  readonly task: Task;
+  readonly transfer: readonly Transferable[];
+}
+
+/**
+ * Marks a message as heavy: what a `message` handler returns this for is computed by the table's `compute` handler, in a thread
+ * of its own under the model `hybrid`, in place under every other one. Its result goes to `computed`; until then the
+ * connection's next message waits.
+ * @param task what `compute` is given. It is cloned (structuredClone), so it can be no function
+ * @param transfer ArrayBuffers of the task that are moved and not cloned
+ */
+export function heavy<Task>(task: Task, transfer: readonly Transferable[] = []): Heavy<Task> {
+  return { [HEAVY]: true, task, transfer };
+}
+
+export function isHeavy(value: unknown): value is Heavy<unknown> {
+  return typeof value === "object" && value !== null && HEAVY in value;
+}
+
 /**
  * One table of handlers per server. They run in the thread that owns the connection, one message of a connection at a
  * time and in order. A handler that throws or rejects costs its connection (reason `handler`), nothing else.
  */
-export interface Handlers<Message = Buffer, Sent = Uint8Array | string, State = unknown> {
+export interface Handlers<
+  Message = Buffer,
+  Sent = Uint8Array | string,
+  State = unknown,
+  Task = unknown,
+  Result = unknown,
+> {
   /** How bytes become messages; `raw()` when it is left out. */
   readonly codec?: Codec<Message, Sent>;
   /**
@@ -193,7 +224,23 @@ export interface Handlers<Message = Buffer, Sent = Uint8Array | string, State = 
   state?(): State;
   /** A connection was accepted; nothing has been read yet. */
   opened?(connection: Connection<Sent, State>): Returned;
-  message(connection: Connection<Sent, State>, message: Message): Returned;
+  /** Returns `heavy(task)` for what takes long to compute. */
+  message(connection: Connection<Sent, State>, message: Message): Returned | Heavy<Task>;
+  /**
+   * Does what was marked heavy, and returns the result (what can be cloned) or a promise of it. Under `hybrid` it runs in
+   * another thread, which has loaded the handler module for itself: it shares no variable with the other handlers.
+   *
+   * `signal.aborted` becomes true when the connection has ended, also in the middle of a loop that looks at it; what has not
+   * begun by then never does. To throw or reject costs the connection (reason `handler`).
+   */
+  compute?(task: Task, signal: AbortSignal): Result | Promise<Result>;
+  /** The result of `compute`; not called when the connection has ended meanwhile. */
+  computed?(connection: Connection<Sent, State>, result: Result): Returned;
+  /**
+   * More waits to be computed than `limits.computeQueue`: this task will not be. Without this handler its connection ends
+   * (reason `handler`, error code `ERR_SLUICE_COMPUTE_FULL`).
+   */
+  refused?(connection: Connection<Sent, State>, task: Task): Returned;
   /**
    * The peer has ended its side; all its messages have been handled. Without this handler the connection is closed;
    * with it, it stays half open until `end` or `close`.
@@ -209,8 +256,14 @@ export interface Handlers<Message = Buffer, Sent = Uint8Array | string, State = 
 }
 
 /** Gives a table of handlers its types where it is written. */
-export function handlers<Message = Buffer, Sent = Uint8Array | string, State = unknown>(
-  table: Handlers<Message, Sent, State>,
-): Handlers<Message, Sent, State> {
+export function handlers<
+  Message = Buffer,
+  Sent = Uint8Array | string,
+  State = unknown,
+  Task = unknown,
+  Result = unknown,
+>(
+  table: Handlers<Message, Sent, State, Task, Result>,
+): Handlers<Message, Sent, State, Task, Result> {
   return table;
 }

@@ -14,7 +14,9 @@ export {
   type Connection,
   type Context,
   type Handlers,
+  type Heavy,
   handlers,
+  heavy,
   type SharedCounter,
   type SharedMap,
 } from "./handlers.ts";

@@ -9,6 +9,8 @@ export interface Limits {
   readonly connectionsPerAddress: number;
   /** Connections that wait for a thread of `thread-pool`; more are reset. */
   readonly queuedConnections: number;
+  /** Heavy messages of `hybrid` that wait for the compute threads or are in them, over all threads; see `refused`. */
+  readonly computeQueue: number;
   /** Bytes that wait to be sent, over all connections and threads; at most 1 GiB a thread. At 80 % accepting stops. */
   readonly outputBytes: number;
   /** Bytes received and not yet handled, over all connections and threads. */
@@ -48,7 +50,7 @@ export interface Limits {
 }
 
 interface Bound {
-  readonly unit: "connections" | "subscriptions" | "bytes" | "ms" | "threads";
+  readonly unit: "connections" | "subscriptions" | "bytes" | "ms" | "threads" | "tasks";
   readonly default: number;
   readonly minimum: number;
   readonly maximum: number;
@@ -62,6 +64,7 @@ export const LIMITS: { readonly [Name in keyof Limits]: Bound } = {
   connections: { unit: "connections", default: 100_000, minimum: 1, maximum: 1_000_000 },
   connectionsPerAddress: { unit: "connections", default: 1024, minimum: 1, maximum: 1_000_000 },
   queuedConnections: { unit: "connections", default: 128, minimum: 1, maximum: 65_536 },
+  computeQueue: { unit: "tasks", default: 1024, minimum: 1, maximum: 65_536 },
   outputBytes: { unit: "bytes", default: 256 * MIB, minimum: MIB, maximum: 16 * KIB * MIB },
   inputBytes: { unit: "bytes", default: 256 * MIB, minimum: MIB, maximum: 16 * KIB * MIB },
   highWaterBytes: { unit: "bytes", default: 256 * KIB, minimum: 1, maximum: 1024 * MIB },

@@ -29,8 +29,10 @@ Serves FILE, a module whose default export is a table of handlers; without one, 
   --driver D        auto, ${CHOICES.join(", ")} (default auto: the fastest that this host allows)
   --model M         ${MODELS.join(", ")}
                     (default multi-reactor)
-  --threads N       reactors of multi-reactor (default: one for each core), threads of thread-pool
-                    (eight for each), most threads of thread-per-connection (256)
+  --threads N       reactors of multi-reactor and hybrid (default: one for each core), threads of
+                    thread-pool (eight for each), most threads of thread-per-connection (256)
+  --compute-threads N
+                    threads of hybrid that compute (default: one for each core but one)
   --balance B       which thread gets a connection: ${BALANCES.slice(0, 2).join(", ")},
                     ${BALANCES.slice(2).join(", ")} (default least-connections)
   --connections N   connections at a time (default: 80 % of the descriptor limit)
@@ -46,6 +48,7 @@ const OPTIONS = {
   driver: { type: "string" },
   model: { type: "string" },
   threads: { type: "string" },
+  "compute-threads": { type: "string" },
   balance: { type: "string" },
   connections: { type: "string" },
   "idle-ms": { type: "string" },
@@ -97,6 +100,7 @@ function options(values: Values): ServeOptions {
   const model = choiceOption("model", values.model, MODELS);
   const threads = integerOption("threads", values.threads, 1, MOST_THREADS);
   const balance = choiceOption("balance", values.balance, BALANCES);
+  const computeThreads = integerOption("compute-threads", values["compute-threads"], 1, 256);
   const connections = integerOption("connections", values.connections, 1, 1_000_000);
   const idleMs = integerOption("idle-ms", values["idle-ms"], 1, 7 * DAY_MS);
   if (model === "event-loop" && threads !== undefined && threads !== 1) {
@@ -109,6 +113,7 @@ function options(values: Values): ServeOptions {
     ...(driver !== undefined && { driver }),
     ...(model !== undefined && { model }),
     ...(threads !== undefined && { threads }),
+    ...(computeThreads !== undefined && { computeThreads }),
     ...(balance !== undefined && { balance }),
     limits: {
       ...(connections !== undefined && { connections }),

@@ -6,9 +6,10 @@
 import type { Codec } from "../codec/codec.ts";
 import { raw } from "../codec/raw.ts";
 import type { Handlers } from "../handlers.ts";
+import { type Compute, type PlainHandlers, withComputing } from "./computing.ts";
 
 export interface HandlerTable<Message, Sent, State> {
-  readonly handlers: Handlers<Message, Sent, State>;
+  readonly handlers: PlainHandlers<Message, Sent, State>;
   readonly codec: Codec<Message, Sent>;
   readonly borrow: boolean;
   /** Told of everything a handler throws. */
@@ -18,9 +19,10 @@ export interface HandlerTable<Message, Sent, State> {
 export function handlerTable<Message, Sent, State>(
   handlers: Handlers<Message, Sent, State>,
   report: (error: unknown) => void,
+  compute?: Compute,
 ): HandlerTable<Message, Sent, State> {
   return {
-    handlers,
+    handlers: withComputing(handlers, compute),
     // Without a codec a message is a Buffer: that is what the types' defaults say.
     codec: handlers.codec ?? (raw() as unknown as Codec<Message, Sent>),
     borrow: handlers.borrow === true,

@@ -9,6 +9,7 @@ import type { Input } from "../codec/codec.ts";
 import { DecodeError } from "../codec/codec.ts";
 import type { Driver } from "../driver/driver.ts";
 import { slotOf } from "../driver/handle.ts";
+import { isHeavy } from "../handlers.ts";
 import type { Limits } from "../limits.ts";
 import type { Closing } from "./closing.ts";
 import {
@@ -117,7 +118,7 @@ export class Incoming<Message, Sent, State> {
   /** Runs a handler on behalf of a connection; a promise makes it busy. */
   run(connection: ReactorConnection<Message, Sent, State>, returned: void | Promise<void>): void {
     if (returned === undefined || returned === null) return;
-    if (typeof returned.then !== "function") return;
+    if (typeof returned.then !== "function") return assertLight(returned);
     connection.flags |= BUSY;
     returned.then(
       () => this.#settled(connection),
@@ -224,4 +225,9 @@ export class Incoming<Message, Sent, State> {
     connection.unread = undefined;
     this.#countInput(connection, -held);
   }
+}
+
+/** @throws Error for what only a table with `compute` can return */
+function assertLight(returned: unknown): void {
+  if (isHeavy(returned)) throw new Error("heavy() was returned by handlers that have no compute");
 }

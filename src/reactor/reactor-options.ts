@@ -3,6 +3,7 @@
 import type { Driver, DriverEvents } from "../driver/driver.ts";
 import type { Handlers } from "../handlers.ts";
 import type { Limits } from "../limits.ts";
+import type { Compute } from "./computing.ts";
 import type { PlacementSeat } from "./placement.ts";
 import type { Mail, SlowSubscriberPolicy } from "./publishing.ts";
 import type { OverflowPolicy } from "./writing.ts";
@@ -17,6 +18,8 @@ export interface ReactorOptions<Message, Sent, State> {
   /** The way to the server's other threads and back; a reactor that is no server's has none. */
   readonly mail?: Mail;
   readonly slots: number;
+  /** Computes what handlers mark heavy; they do it themselves, in place, where nobody else does. */
+  readonly compute?: Compute | undefined;
   /** COUNTER_STRIDE doubles that only this reactor writes. */
   readonly counters: Float64Array;
   /** Told of everything a handler throws. */

@@ -76,7 +76,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
   #emptied: (() => void) | undefined;
 
   constructor(options: ReactorOptions<Message, Sent, State>) {
-    this.#table = handlerTable(options.handlers, options.report);
+    this.#table = handlerTable(options.handlers, options.report, options.compute);
     this.limits = options.limits;
     this.#counters = options.counters;
     this.#pulse = new Pulse(options.pulse);

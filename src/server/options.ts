@@ -15,6 +15,7 @@ export { BALANCES };
 /** Of each model: how many threads it has when it is not told, and at the most; whether those block in their calls. */
 const MODEL_THREADS = {
   "multi-reactor": { threads: availableParallelism, most: 256, blocks: false },
+  hybrid: { threads: availableParallelism, most: 256, blocks: false },
   "event-loop": { threads: () => 1, most: 1, blocks: false },
   "thread-pool": { threads: () => 8 * availableParallelism(), most: 256, blocks: true },
   "thread-per-connection": { threads: () => 256, most: 512, blocks: true },
@@ -41,10 +42,12 @@ export interface ServeOptions extends ConnectionOptions {
   /** Default `multi-reactor` for a handler module, `event-loop` for a table of functions. */
   readonly model?: ModelName;
   /**
-   * Reactors of `multi-reactor`, 1 to 256; default: one for each core. Threads of `thread-pool`, 1 to 256; default: eight
+   * Reactors of `multi-reactor` and `hybrid`, 1 to 256; default: one for each core. Threads of `thread-pool`, 1 to 256; default: eight
    * for each core. Most threads of `thread-per-connection`, 1 to 512; default: 256.
    */
   readonly threads?: number;
+  /** Threads of `hybrid` that compute, 1 to 256. Default: one for each core but one. */
+  readonly computeThreads?: number;
   /**
    * Which thread of several gets a connection:
    * - `kernel`: the one that the kernel lets accept it; usually fair, and not when one is busy
@@ -83,6 +86,7 @@ export interface CheckedOptions {
   readonly driver: DriverChoice | "auto";
   readonly model: ModelName;
   readonly threads: number;
+  readonly computeThreads: number;
   /** The caller chose the number of threads. */
   readonly threadsChosen: boolean;
   /** Undefined: the driver decides. */
@@ -123,6 +127,9 @@ export function checkOptions(options: ServeOptions, fromModule: boolean): Checke
     throw new OptionError("path and host or port exclude each other");
   }
   const { threads, most } = MODEL_THREADS[model];
+  if (options.computeThreads !== undefined && model !== "hybrid") {
+    throw new OptionError(`model ${model} has no compute threads: leave them out, or use hybrid`);
+  }
   return {
     port: integer("port", options.port ?? 0, 0, 65_535),
     host: text("host", options.host ?? "127.0.0.1"),
@@ -130,6 +137,7 @@ export function checkOptions(options: ServeOptions, fromModule: boolean): Checke
     driver: oneOf("driver", options.driver ?? "auto", ["auto", ...CHOICES]),
     model,
     threads: integer("threads", options.threads ?? threads(), 1, most),
+    computeThreads: integer("computeThreads", options.computeThreads ?? computers(), 1, 256),
     threadsChosen: options.threads !== undefined,
     balance:
       options.balance === undefined ? undefined : oneOf("balance", options.balance, BALANCES),
@@ -142,6 +150,11 @@ export function checkOptions(options: ServeOptions, fromModule: boolean): Checke
     socket: socketOptions(options),
     onError: reporter(options.onError),
   };
+}
+
+/** The machine's cores but for one, which is left to the reactors. */
+function computers(): number {
+  return Math.max(1, availableParallelism() - 1);
 }
 
 function socketOptions(options: ServeOptions): SocketOptions {

@@ -20,6 +20,7 @@ import { makePulse, readPulse } from "../reactor/pulse.ts";
 import { formatAddress } from "../sys/address.ts";
 import { remoteAddress } from "../sys/socket-calls.ts";
 import type { Balancing } from "./balancing.ts";
+import type { ComputeThreads } from "./compute-threads.ts";
 import type { MailboxSeat } from "./mailbox.ts";
 import { Mailboxes } from "./mailboxes.ts";
 import type { ModelPlan } from "./models/model.ts";
@@ -40,6 +41,10 @@ export interface ReactorKindOptions {
   readonly target: () => ListenTarget;
   /** How the threads hand connections to each other, when they do. */
   readonly balancing?: Balancing | undefined;
+  /** Who computes for the threads, when somebody does. */
+  readonly compute?: ComputeThreads | undefined;
+  /** What a thread has to say to its model. */
+  readonly heard?: (seat: number, message: unknown) => void;
   /** Bounds of its heap. */
   readonly resourceLimits?: ResourceLimits;
 }
@@ -75,7 +80,7 @@ export class ReactorKind implements ThreadKind {
   }
 
   startData(seat: number): ReactorStart {
-    const { plan, driver, limits, target, balancing } = this.#options;
+    const { plan, driver, limits, target, balancing, compute } = this.#options;
     const { handlers, counters, options } = plan;
     if (!("module" in handlers)) throw new Error("threads need a handler module");
     const mailbox = this.#mailboxes.open();
@@ -91,6 +96,7 @@ export class ReactorKind implements ThreadKind {
       counters: countersOf(counters, seat),
       notes: this.#notesOf(seat),
       pulse: this.#pulseOf(seat),
+      ...(compute && { compute: compute.seatFor(seat) }),
       ...(balancing && { placement: balancing.seatFor(seat, mailbox.wakeDescriptor) }),
     };
   }
@@ -108,10 +114,15 @@ export class ReactorKind implements ThreadKind {
   left(seat: number): number {
     cleanUpAfterThread(this.#notesOf(seat));
     this.#options.balancing?.left(seat);
+    this.#options.compute?.reactorLeft(seat);
     const mailbox = this.#boxes[seat];
     if (mailbox !== undefined) this.#mailboxes.vacate(mailbox);
     this.#boxes[seat] = undefined;
     return countAsClosed(countersOf(this.#options.plan.counters, seat));
+  }
+
+  heard(seat: number, message: unknown): void {
+    this.#options.heard?.(seat, message);
   }
 
   /** Once all threads have ended. */

@@ -5,6 +5,7 @@ import { makeDriver, type ServingDriver } from "../driver/choose-driver.ts";
 import type { Handle, ListenTarget } from "../driver/driver.ts";
 import type { Limits } from "../limits.ts";
 import { settleCompilationAtExit } from "../reactor/compilation.ts";
+import type { Compute } from "../reactor/computing.ts";
 import type { PlacementSeat } from "../reactor/placement.ts";
 import type { SlowSubscriberPolicy } from "../reactor/publishing.ts";
 import { Reactor } from "../reactor/reactor.ts";
@@ -29,6 +30,7 @@ export interface ReactorThreadOptions {
   /** See ReactorOptions. */
   readonly placement?: PlacementSeat | undefined;
   readonly pulse?: Int32Array | undefined;
+  readonly compute?: Compute | undefined;
 }
 
 /** Listeners and whatever else needs a slot beside the connections. */
@@ -64,6 +66,7 @@ export class ReactorThread {
       report: options.report,
       placement,
       pulse: options.pulse,
+      compute: options.compute,
       poison: process.env.SLUICE_DEBUG_BORROW === "1",
       makeDriver: (events) =>
         makeDriver(options.driver, {

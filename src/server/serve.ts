@@ -15,6 +15,7 @@ import type { Address } from "../sys/address.ts";
 import { descriptorLimit } from "../sys/socket-calls.ts";
 import { moduleUrl } from "./handler-module.ts";
 import { startEventLoop } from "./models/event-loop.ts";
+import { startHybrid } from "./models/hybrid.ts";
 import type { RunningModel, StartModel } from "./models/model.ts";
 import { startMultiReactor } from "./models/multi-reactor.ts";
 import { startThreadPerConnection } from "./models/thread-per-connection.ts";
@@ -72,7 +73,8 @@ export interface Server {
 
 const MODELS: Readonly<Record<ModelName, StartModel>> = {
   "event-loop": startEventLoop,
-  "multi-reactor": startMultiReactor,
+  "multi-reactor": (plan) => startMultiReactor(plan),
+  hybrid: (plan) => startHybrid(plan),
   "thread-pool": startThreadPool,
   "thread-per-connection": startThreadPerConnection,
 };
@@ -87,6 +89,7 @@ const OPTION_NAMES: ReadonlySet<string> = new Set<keyof ServeOptions>([
   "driver",
   "model",
   "threads",
+  "computeThreads",
   "balance",
   "backlog",
   "limits",

@@ -7,7 +7,13 @@
 // Invariant: a seat is told `left` once for each worker that was on it, after that has ended and before the next one
 // starts: whatever the dead one noted in shared memory is cleaned up by nobody else.
 
-import { MessageChannel, type MessagePort, type ResourceLimits, Worker } from "node:worker_threads";
+import {
+  MessageChannel,
+  type MessagePort,
+  type ResourceLimits,
+  type Transferable,
+  Worker,
+} from "node:worker_threads";
 import { deferred } from "../deferred.ts";
 import type { Limits } from "../limits.ts";
 import { Restarts } from "./restarts.ts";
@@ -101,10 +107,10 @@ export class Supervisor<Ready> {
   }
 
   /** Says something of the model's to the thread of a seat; false when there is none at the moment. */
-  say(index: number, message: unknown): boolean {
+  say(index: number, message: unknown, transfer: readonly Transferable[] = []): boolean {
     const { port } = this.#seat(index);
     if (port === undefined) return false;
-    port.postMessage({ kind: "model", message } satisfies ToWorker);
+    port.postMessage({ kind: "model", message } satisfies ToWorker, [...transfer]);
     return true;
   }
 

@@ -7,6 +7,7 @@ import type { PlacementSeat } from "../reactor/placement.ts";
 import type { SlowSubscriberPolicy } from "../reactor/publishing.ts";
 import type { OverflowPolicy } from "../reactor/writing.ts";
 import { SystemError } from "../sys/errno.ts";
+import type { ComputeSeat } from "./compute-messages.ts";
 import type { ThreadPlace } from "./thread-mail.ts";
 
 /** Given to the worker of a reactor at its start. */
@@ -23,6 +24,8 @@ export interface ReactorStart {
   /** Its seat among the reactors that hand connections to each other, when they do. */
   readonly placement?: PlacementSeat;
   readonly pulse: Int32Array;
+  /** How to reach the compute threads, where there are any. */
+  readonly compute?: ComputeSeat;
 }
 
 /** Every worker gets one with its start data. */
@@ -67,6 +70,15 @@ export function receivedError(sent: SentError): Error {
   const error = new Error(message);
   if (stack !== undefined) error.stack = stack;
   return error;
+}
+
+/** A handler may throw anything, also what cannot cross threads. */
+export function cloneable(error: unknown): unknown {
+  try {
+    return structuredClone(error);
+  } catch {
+    return new Error(String(error));
+  }
 }
 
 const OPTION_ERROR: OptionError["code"] = "ERR_SLUICE_OPTION";

@@ -6,9 +6,12 @@ import { workerData } from "node:worker_threads";
 import { sharesDescriptors } from "../driver/choose-driver.ts";
 import { settleCompilation } from "../reactor/compilation.ts";
 import type { Address } from "../sys/address.ts";
+import { ComputeClient } from "./compute-client.ts";
+import { isComputePort, READY_FOR_PORTS } from "./compute-messages.ts";
 import { loadHandlers } from "./handler-module.ts";
 import { ReactorThread } from "./reactor-thread.ts";
 import {
+  cloneable,
   errorToSend,
   type FromWorker,
   type ReactorStart,
@@ -19,10 +22,15 @@ import {
 async function run(start: ReactorStart & WithPort): Promise<void> {
   const say = (message: FromWorker<Address>) => start.port.postMessage(message);
   let thread: ReactorThread | undefined;
+  const compute = start.compute === undefined ? undefined : new ComputeClient(start.compute);
   // From the beginning: it also keeps a thread that has failed alive until its server has heard of it.
   start.port.on("message", async (message: ToWorker) => {
-    if (message.kind !== "close") return;
+    if (message.kind === "model") {
+      if (isComputePort(message.message)) compute?.connect(message.message);
+      return;
+    }
     const clean = (await thread?.close(message.drainMs)) ?? true;
+    compute?.close();
     // The server terminates this thread then, which is no exit that it would be told of.
     if (sharesDescriptors(start.driver)) settleCompilation();
     say({ kind: "closed", clean });
@@ -39,20 +47,13 @@ async function run(start: ReactorStart & WithPort): Promise<void> {
       notes: start.notes,
       placement: start.placement,
       pulse: start.pulse,
+      compute: compute?.compute,
       report: (error) => say({ kind: "error", error: cloneable(error) }),
     });
+    if (compute !== undefined) say({ kind: "model", message: READY_FOR_PORTS });
     say({ kind: "ready", ready: await thread.listen(start.target) });
   } catch (error) {
     say({ kind: "failed", error: errorToSend(error) });
-  }
-}
-
-/** A handler may throw anything, also what cannot cross threads. */
-function cloneable(error: unknown): unknown {
-  try {
-    return structuredClone(error);
-  } catch {
-    return new Error(String(error));
   }
 }
 

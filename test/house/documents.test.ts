@@ -128,6 +128,7 @@ describe("the documents", () => {
       driver: true,
       model: true,
       threads: true,
+      computeThreads: true,
       balance: true,
       backlog: true,
       limits: true,

@@ -57,6 +57,17 @@ for (const tested of TESTED_MODELS) {
       assert.equal(client.text(), text);
     });
 
+    test("answers what is heavy in its turn", async (t) => {
+      const client = await dial(t);
+      client.write("a\nheavy 20\nb\nheavy 1\nheavy throw\nnever\n");
+      const reason = own.reasonOf(client);
+      const elsewhere = tested.model === "hybrid" ? " elsewhere" : "";
+      const expected = `a\nheavy 20${elsewhere}\nb\nheavy 1${elsewhere}\n`;
+      assert.equal((await client.end()).toString(), expected);
+      client.socket.end();
+      assert.equal(await reason, "handler");
+    });
+
     test("waits for a slow reader, and loses nothing", async (t) => {
       const client = await Client.silent(t, own.server.address);
       client.write(`stream ${CHUNKS}\n`);

@@ -11,6 +11,8 @@ import type { ListenTarget } from "../../driver/driver.ts";
 import { type Limits, shareOf } from "../../limits.ts";
 import type { Address } from "../../sys/address.ts";
 import { Balancing } from "../balancing.ts";
+import { READY_FOR_PORTS } from "../compute-messages.ts";
+import type { ComputeThreads } from "../compute-threads.ts";
 import {
   claimAddress,
   listenAddress,
@@ -23,8 +25,12 @@ import { Supervisor } from "../supervisor.ts";
 import type { ServerMail } from "../thread-mail.ts";
 import type { ModelPlan, RunningModel } from "./model.ts";
 
-export async function startMultiReactor(plan: ModelPlan): Promise<RunningModel> {
-  const model = new MultiReactor(plan);
+/** With a pool, its reactors have that compute what is heavy. */
+export async function startMultiReactor(
+  plan: ModelPlan,
+  pool?: ComputeThreads,
+): Promise<RunningModel> {
+  const model = new MultiReactor(plan, pool);
   await model.start();
   return model;
 }
@@ -40,7 +46,7 @@ class MultiReactor implements RunningModel {
   #listener: SharedListener | undefined;
   #wanted: Address | undefined;
 
-  constructor(plan: ModelPlan) {
+  constructor(plan: ModelPlan, pool: ComputeThreads | undefined) {
     const { threads, onError } = plan.options;
     this.#plan = plan;
     this.ended = this.#end.promise;
@@ -53,6 +59,11 @@ class MultiReactor implements RunningModel {
       limits,
       target: () => this.#target(),
       balancing: this.#balancing,
+      compute: pool,
+      heard: (seat, message) => {
+        if (message !== READY_FOR_PORTS) return;
+        pool?.reactorReady(seat, (said, ports) => this.#threads.say(seat, said, ports));
+      },
     });
     this.#threads = new Supervisor({
       kind: this.#kind,

@@ -1,10 +1,11 @@
 // Does, on request, everything that a handler may do: one line, one command. What happens to its connections it tells on the
 // BroadcastChannel that its URL names (?channel=…), since under most models it runs in other threads than the test.
 
+import { appendFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BroadcastChannel, threadId } from "node:worker_threads";
 import { lines } from "../../../src/codec/lines.ts";
-import { type Connection, handlers } from "../../../src/handlers.ts";
+import { type Connection, handlers, heavy } from "../../../src/handlers.ts";
 
 /** The end of a connection; `port` is its client's. */
 export interface Told {
@@ -46,6 +47,7 @@ export default handlers<string, string, number>({
     if (command === "stream") return stream(connection, Number(argument));
     if (command === "throw") throw new Error("as asked");
     if (command === "reject") return Promise.reject(new Error("as asked"));
+    if (command === "heavy") return heavy(argument);
     if (command === "die") {
       setTimeout(() => {
         throw new Error("thrown where nobody can catch it");
@@ -66,6 +68,22 @@ export default handlers<string, string, number>({
     if (command === "end") connection.end();
     return undefined;
   },
+  async compute(task: string, signal) {
+    const [what = "", file = ""] = task.split(",");
+    if (what === "throw") throw new Error("as asked");
+    if (what === "exit") process.exit(4);
+    if (what === "async") await sleep(60_000, undefined, { signal });
+    // A computation that looks up now and then; the file says that it has begun, and how it ended.
+    if (file !== "") appendFileSync(file, "begun\n");
+    const until = performance.now() + Number(what);
+    while (performance.now() < until && !signal.aborted);
+    if (file !== "") appendFileSync(file, signal.aborted ? "aborted\n" : "done\n");
+    return { task, thread: threadId };
+  },
+  computed(connection, { task, thread }: { task: string; thread: number }) {
+    connection.send(`heavy ${task}${thread === threadId ? "" : " elsewhere"}`);
+  },
+  refused: (connection, task) => void connection.send(`refused ${task}`),
   closed({ state: port }, reason) {
     channel.postMessage({ port, thread: threadId, reason } satisfies Told);
   },

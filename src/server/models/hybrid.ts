@@ -1,0 +1,29 @@
+// hybrid: multi-reactor, and beside the reactors a pool of threads that compute. What a handler marks heavy runs there, while
+// the reactors go on with everything else; its connection alone waits for it.
+//
+// Ends in the order in which it is used: first the reactors, which may still wait for results, then the pool.
+
+import { ComputeThreads } from "../compute-threads.ts";
+import type { ModelPlan, RunningModel } from "./model.ts";
+import { startMultiReactor } from "./multi-reactor.ts";
+
+export async function startHybrid(plan: ModelPlan): Promise<RunningModel> {
+  const pool = new ComputeThreads(plan);
+  await pool.start();
+  try {
+    const reactors = await startMultiReactor(plan, pool);
+    return {
+      address: reactors.address,
+      mail: reactors.mail,
+      ended: Promise.all([reactors.ended, pool.ended]).then(() => undefined),
+      async close(drainMs) {
+        const clean = await reactors.close(drainMs);
+        await pool.close();
+        return clean;
+      },
+    };
+  } catch (error) {
+    await pool.abandon();
+    throw error;
+  }
+}

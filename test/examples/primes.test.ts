@@ -1,0 +1,46 @@
+// The primes example: the same answers under every model, and under hybrid light questions that do not wait for heavy ones.
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { Child, CLI } from "../support/child.ts";
+import { Client } from "../support/client.ts";
+import { TESTED_MODELS } from "../support/models.ts";
+
+const PRIMES = fileURLToPath(new URL("../../examples/primes.ts", import.meta.url));
+const QUESTIONS = "2\n100\n1000000\n1\n20000\nx\n-1\n";
+const ANSWERS = [
+  "1",
+  "25",
+  "78498",
+  "0",
+  "2262",
+  ...Array(2).fill("a number from 0 to 50000000, please"),
+];
+
+describe("primes", () => {
+  for (const { title, model, driver, skip } of TESTED_MODELS) {
+    test(`${title}: counts, in order`, { skip }, async (t) => {
+      const options = ["--port", "0", "--model", model, "--driver", driver];
+      const child = Child.node(t, [CLI, "serve", PRIMES, ...options]);
+      const [, port] = await child.says(/listening on 127\.0\.0\.1:(\d+)/);
+      const address = { family: "ipv4", host: "127.0.0.1", port: Number(port) } as const;
+      const client = await Client.connect(t, address);
+      client.socket.end(QUESTIONS);
+      assert.deepEqual((await client.end()).toString().split("\n"), [...ANSWERS, ""]);
+      if (model !== "hybrid") return;
+      const [heavy, light] = [await Client.connect(t, address), await Client.connect(t, address)];
+      heavy.write("40000000\n");
+      for (let n = 1; n <= 100; n++) {
+        light.write("10\n");
+        await light.bytes(2 * n);
+      }
+      assert.equal(
+        heavy.receivedLength,
+        0,
+        "a hundred light answers took longer than the heavy one",
+      );
+      assert.equal((await heavy.bytes(8)).toString(), "2433654\n");
+    });
+  }
+});
