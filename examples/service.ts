@@ -2,6 +2,9 @@
 // `npx sluice serve examples/service.ts`, and talk to it with `npx sluice call`, `sub` and `pub`.
 //
 // The map and who is in which room belong to all threads; what is published reaches them all too.
+// try: sluice call {address} map.set '{"key":"greeting","value":"hello"}'
+// try: sluice sub {address} 'room.>'
+// try: sluice pub {address} room.lobby.said '{"name":"me","text":"hello"}'
 
 import { z } from "zod";
 import {

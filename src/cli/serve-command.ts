@@ -7,10 +7,11 @@ import { parseArgs } from "node:util";
 import { CHOICES } from "../driver/choose-driver.ts";
 import { BALANCES, MODELS, type ServeOptions } from "../server/options.ts";
 import { type Server, serve } from "../server/serve.ts";
-import { type Address, formatAddress } from "../sys/address.ts";
+import { formatAddress } from "../sys/address.ts";
 import { type Command, choiceOption, integerOption, UsageError } from "./command.ts";
 import { showStatistics } from "./live-statistics.ts";
 import { stopSignal } from "./stop-signal.ts";
+import { tryLines } from "./try-lines.ts";
 
 const DEFAULT_PORT = 7000;
 const DEFAULT_HOST = "127.0.0.1";
@@ -73,8 +74,9 @@ async function run(args: readonly string[]): Promise<number> {
   const { values, positionals } = parse(args);
   if (positionals.length > 1) throw new UsageError("serve takes one FILE");
   const drainMs = integerOption("drain-ms", values["drain-ms"], 0, DAY_MS) ?? 10_000;
-  const server = await serve(handlerModule(positionals[0]), options(values));
-  announce(server, values.json === true);
+  const module = handlerModule(positionals[0]);
+  const server = await serve(module, options(values));
+  announce(server, module, values.json === true);
   const stopStatistics = values.json === true ? undefined : showStatistics(server, process.stderr);
   await Promise.race([stopSignal(), server.ended]);
   stopStatistics?.();
@@ -133,7 +135,7 @@ function where(values: Values): ServeOptions {
   return { port, host: values.host ?? DEFAULT_HOST };
 }
 
-function announce(server: Server, json: boolean): void {
+function announce(server: Server, module: URL, json: boolean): void {
   const { address, driver, model, threads, why } = server;
   if (json) {
     console.log(JSON.stringify({ event: "listening", address, driver, model, threads, why }));
@@ -143,19 +145,7 @@ function announce(server: Server, json: boolean): void {
   console.log(
     `listening on ${formatAddress(address)} with the ${driver} driver (${why}), model ${model}, ${many}`,
   );
-  console.log(`try it: ${tryIt(address)}`);
-}
-
-function tryIt(address: Address): string {
-  if (address.family === "unix") {
-    const { path } = address;
-    // nc has no way to name an abstract socket.
-    if (path.startsWith("\0"))
-      return `printf 'hello\\n' | socat - ABSTRACT-CONNECT:${path.slice(1)}`;
-    return `printf 'hello\\n' | nc -U -q 1 ${path}`;
-  }
-  const host = address.host === "::" || address.host === "0.0.0.0" ? "localhost" : address.host;
-  return `printf 'hello\\n' | nc -q 1 ${host} ${address.port}`;
+  for (const line of tryLines(module, address)) console.log(`try it: ${line}`);
 }
 
 function say(values: Values, event: string, text: string): void {

@@ -2,10 +2,12 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { jsonCodec } from "../../src/protocol/body-codec.ts";
 import { KIND } from "../../src/protocol/codes.ts";
 import { serve } from "../../src/server/serve.ts";
 import { SessionClient } from "../service/session-client.ts";
+import { Child } from "../support/child.ts";
 import { until } from "../support/until.ts";
 
 test("echo, a map and rooms, the same in all threads", { timeout: 60_000 }, async (t) => {
@@ -52,4 +54,29 @@ test("echo, a map and rooms, the same in all threads", { timeout: 60_000 }, asyn
   for (const join of joins) join.cancel();
   await until(heardBy("room.lobby.left"), "everybody hears who left");
   assert.deepEqual(await first.call("room.members", "lobby"), []);
+});
+
+test("npm start tells three things to try, and they work", { timeout: 60_000 }, async (t) => {
+  const file = fileURLToPath(new URL("../../examples/service.ts", import.meta.url));
+  const child = Child.cli(t, "serve", file, "--port", "0", "--threads", "2");
+  await child.says(/try it: .* pub /);
+  const lines = child.stdoutLines
+    .filter((line) => line.startsWith("try it: npm run --silent sluice -- "))
+    .map((line) => line.replace("try it: npm run --silent sluice -- ", ""));
+  assert.equal(lines.length, 3);
+  // As a shell would take them apart.
+  const [call = [], subscribe = [], publish = []] = lines.map((line) =>
+    [...line.matchAll(/'([^']*)'|(\S+)/g)].map((match) => match[1] ?? match[2] ?? ""),
+  );
+  const ear = Child.cli(t, ...subscribe);
+  const called = Child.cli(t, ...call);
+  assert.equal((await called.exit()).code, 0, called.stderr);
+  // The subscription may not be there yet.
+  for (let round = 0; round < 20 && !ear.stdout.includes("hello"); round++) {
+    assert.equal((await Child.cli(t, ...publish).exit()).code, 0);
+  }
+  await until(() => ear.stdout.includes("hello"), "what was published");
+  ear.kill("SIGTERM");
+  child.kill("SIGTERM");
+  assert.equal((await child.exit()).code, 0);
 });
