@@ -1,6 +1,7 @@
 // Writes RESULTS.md from everything in results.json: what was measured and where, which
 // figures are reached, then a table per scenario.
 import { keyValueReport } from "./key-value-report.ts";
+import { mailboxReport } from "./mailbox-report.ts";
 import {
   disturbanceNote,
   format,
@@ -30,7 +31,7 @@ export function report(results: Results): string {
   });
   const parts = [
     "# Results",
-    "Written by `npm run bench` and `npm run bench:key-value` from `results.json`; changes made by hand are lost.",
+    "Written by `npm run bench`, `npm run bench:key-value` and `npm run bench:mailbox` from `results.json`; changes made by hand are lost.",
     machineSection([
       ...measured.map(({ result }) => result.provenance),
       ...(results.keyValue === undefined ? [] : [results.keyValue.provenance]),
@@ -41,6 +42,7 @@ export function report(results: Results): string {
     for (const { scenario, result } of measured) parts.push(scenarioSection(scenario, result));
   }
   if (results.keyValue !== undefined) parts.push(keyValueReport(results.keyValue));
+  if (results.mailbox !== undefined) parts.push(mailboxReport(results.mailbox));
   return `${parts.join("\n\n")}\n`;
 }
 

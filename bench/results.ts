@@ -1,7 +1,7 @@
 // What was measured, as it is kept in results.json. RESULTS.md is always written from the
 // whole of it, so a run replaces the scenarios it has measured and leaves all else alone;
 // each part carries its own date, command and machine.
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import type { Quantiles } from "./load.ts";
 import type { Machine } from "./machine.ts";
 import { benchDirectory, buildDirectory } from "./paths.ts";
@@ -70,10 +70,35 @@ export interface KeyValueResult {
   readonly absences: readonly Absence[];
 }
 
+/** One way from thread to thread. */
+export interface HopMeasurement {
+  readonly way: string;
+  readonly round: number;
+  readonly messagesPerSecond: number;
+  /** Of a round trip. */
+  readonly p50Us: number;
+  readonly p99Us: number;
+}
+
+export interface FanOutMeasurement {
+  readonly subscribers: number;
+  /** Messages published at once. */
+  readonly burst: number;
+  readonly round: number;
+  readonly deliveriesPerSecond: number;
+}
+
+export interface MailboxResult {
+  readonly provenance: Provenance;
+  readonly hops: readonly HopMeasurement[];
+  readonly fanOuts: readonly FanOutMeasurement[];
+}
+
 export interface Results {
   readonly version: 1;
   readonly scenarios: Readonly<Record<string, ScenarioResult>>;
   readonly keyValue?: KeyValueResult;
+  readonly mailbox?: MailboxResult;
 }
 
 /** Partial results (few rounds, few servers) never overwrite those that are published. */
@@ -93,6 +118,7 @@ export function readResults(destination: Destination): Results {
 /** Writes both files and says where the report is. */
 export function writeResults(destination: Destination, results: Results): string {
   const directory = directoryOf(destination);
+  mkdirSync(directory, { recursive: true });
   writeFileSync(`${directory}results.json`, `${JSON.stringify(results, undefined, 1)}\n`);
   writeFileSync(`${directory}RESULTS.md`, report(results));
   return `${directory}RESULTS.md`;

@@ -117,7 +117,8 @@ export interface Context<Sent = Uint8Array | string> {
    */
   publish(topic: string, message: Sent): boolean;
   /**
-   * Hands a value (anything that can be cloned) to the `broadcast` handler of every other thread. In the order of this
+   * Hands a value (anything that can be cloned; bytes arrive as a Buffer, and like strings take no cloning) to the
+   * `broadcast` handler of every other thread. In the order of this
    * thread's broadcasts and publishes. False: at least one thread's mailbox is full, and it does not get this one.
    * @throws TypeError for a value that cannot be cloned, RangeError for one longer than a mailbox
    */

@@ -57,14 +57,11 @@ export function mailboxMemory(boxes: number, ringBytes: number): number {
   return boxes * BOX_WORDS * 4 + boxes * boxes * ringLength(ringBytes);
 }
 
-/** Takes what has come. `head` and `body` are views, valid during the call. */
-export type Receiver = (
-  from: number,
-  kind: number,
-  tag: number,
-  head: Buffer,
-  body: Buffer,
-) => void;
+/** What has come: its head and body are views, valid during the call. */
+export type Message = Pick<RingReader, "kind" | "tag" | "head" | "body">;
+
+/** Takes what has come from a box. */
+export type Receiver = (message: Message, from: number) => void;
 
 export class Mailbox {
   readonly box: number;
@@ -194,7 +191,7 @@ export class Mailbox {
     for (let records = 0; records < RECORDS_PER_VISIT; records++) {
       if (!reader.next(end)) return true;
       try {
-        receiver(from, reader.kind, reader.tag, reader.head, reader.body);
+        receiver(reader, from);
       } finally {
         reader.done();
       }

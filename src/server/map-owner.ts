@@ -4,7 +4,7 @@
 // since it asked: its successor, with the same mailbox but of another generation, must not get that answer.
 
 import { Buffer } from "node:buffer";
-import type { Mailbox } from "./mailbox.ts";
+import type { Mailbox, Receiver } from "./mailbox.ts";
 import { answerBody, type MapQuestion, readQuestion } from "./map-messages.ts";
 import { type MapAnswer, MapStore } from "./map-store.ts";
 
@@ -42,13 +42,7 @@ export class MapOwner {
     return this.#store.apply(operation, name, key, version, value);
   }
 
-  readonly #received = (
-    from: number,
-    kind: number,
-    tag: number,
-    head: Buffer,
-    body: Buffer,
-  ): void => {
+  readonly #received: Receiver = ({ kind, tag, head, body }, from) => {
     if (kind !== MAP_QUESTION) return;
     const question = readQuestion(head, body);
     const answer = answerBody(this.apply(question));

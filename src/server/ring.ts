@@ -88,9 +88,12 @@ function rounded(length: number): number {
 export class RingWriter {
   readonly #ring: Ring;
   #reserved = 0;
+  /** Where the reader was when there was last too little room: it is only looked at again when there is too little again. */
+  #head: number;
 
   constructor(memory: RingMemory, at: number, capacity: number) {
     this.#ring = new Ring(memory, at, capacity);
+    this.#head = Atomics.load(memory.words, this.#ring.headWord);
   }
 
   /** False when there is no room, and nothing has happened then. */
@@ -106,8 +109,10 @@ export class RingWriter {
   reserve(length: number): boolean {
     const { words, headWord, tailWord, capacity } = this.#ring;
     this.#reserved = rounded(length);
-    const used = this.#ring.between(Atomics.load(words, headWord), words[tailWord] as number);
-    return used + this.#reserved <= capacity;
+    const tail = words[tailWord] as number;
+    if (this.#ring.between(this.#head, tail) + this.#reserved <= capacity) return true;
+    this.#head = Atomics.load(words, headWord);
+    return this.#ring.between(this.#head, tail) + this.#reserved <= capacity;
   }
 
   fill(kind: number, tag: number, head: Uint8Array, body: Uint8Array): void {
@@ -141,16 +146,24 @@ export class RingWriter {
 export class RingReader {
   kind = 0;
   tag = 0;
-  /** Views of shared memory, valid until `done`. */
-  head: Buffer;
-  body: Buffer;
   readonly #ring: Ring;
-  #bytes = 0;
+  /** Of the record in front: where its head is, and how long that and all of it are. */
+  #at = 0;
+  #headLength = 0;
+  #length = 0;
 
   constructor(memory: RingMemory, at: number, capacity: number) {
     this.#ring = new Ring(memory, at, capacity);
-    this.head = memory.bytes.subarray(0, 0);
-    this.body = this.head;
+  }
+
+  /** A view of shared memory, valid until `done`; a view is dear, so it is only made when it is asked for. */
+  get head(): Buffer {
+    return this.#view(this.#at, this.#headLength);
+  }
+
+  /** Likewise. */
+  get body(): Buffer {
+    return this.#view(this.#at + this.#headLength, this.#length - this.#headLength);
   }
 
   /** Where the writer is now: the records up to there can be read. */
@@ -165,14 +178,12 @@ export class RingReader {
     if (position === end) return false;
     const at = this.#ring.wrap(position);
     const word = (start + at) >> 2;
-    const length = words[word] as number;
     const kind = words[word + 1] as number;
-    const headLength = kind & LONGEST_HEAD;
+    this.#length = words[word] as number;
+    this.#headLength = kind & LONGEST_HEAD;
+    this.#at = at + RECORD_BYTES;
     this.kind = kind >>> KIND_SHIFT;
     this.tag = words[word + 2] as number;
-    this.head = this.#view(at + RECORD_BYTES, headLength);
-    this.body = this.#view(at + RECORD_BYTES + headLength, length - headLength);
-    this.#bytes = rounded(length);
     return true;
   }
 
@@ -180,7 +191,7 @@ export class RingReader {
   done(): void {
     const { words, headWord } = this.#ring;
     const head = words[headWord] as number;
-    Atomics.store(words, headWord, this.#ring.advance(head, this.#bytes));
+    Atomics.store(words, headWord, this.#ring.advance(head, rounded(this.#length)));
   }
 
   /** Drops everything that a predecessor left unread; how many records that were. */

@@ -9,7 +9,7 @@ import type { Limits } from "../limits.ts";
 import { MAILBOX_FULL, MAILBOX_LOST } from "../reactor/counters.ts";
 import { checkPublished, type Mail } from "../reactor/publishing.ts";
 import type { Reactor } from "../reactor/reactor.ts";
-import { bytesOf, valueOfBytes } from "./cloning.ts";
+import { type Packed, pack, unpack } from "./cloning.ts";
 import { Mailbox, type MailboxSeat, type Receiver } from "./mailbox.ts";
 import { type Mailboxes, ringBytesFor, SERVER_BOX } from "./mailboxes.ts";
 import { type MapQuestion, questionBody, questionHead, readAnswer } from "./map-messages.ts";
@@ -23,7 +23,6 @@ import { longestRecord } from "./ring.ts";
 const PUBLISHED = 1;
 const BROADCAST = 2;
 
-const NOTHING = Buffer.alloc(0);
 /** Threads have the boxes behind the server's. */
 const FIRST_THREAD_BOX = SERVER_BOX + 1;
 
@@ -81,7 +80,10 @@ export class ThreadMail implements Mail, ServerMail {
       thread,
       threads,
       publish: (topic, message) => this.#begun().publishing.publish(undefined, topic, message),
-      broadcast: (data) => this.#sendBroadcast(packed(data, this.longestBytes)),
+      broadcast: (data) => {
+        const { form, bytes } = packed(data, this.longestBytes);
+        return this.#sendAll(BROADCAST, form, bytes);
+      },
       counter: (name) => this.counter(name),
       map: (name) => this.map(name),
     };
@@ -119,10 +121,9 @@ export class ThreadMail implements Mail, ServerMail {
   }
 
   broadcast(data: unknown): boolean {
-    const bytes = packed(data, this.longestBytes);
-    const reached = this.#sendBroadcast(bytes);
-    this.#heard(bytes);
-    return reached;
+    const { form, bytes } = packed(data, this.longestBytes);
+    this.#heard(form, Buffer.from(bytes));
+    return this.#sendAll(BROADCAST, form, bytes);
   }
 
   counter(name: string): SharedCounter {
@@ -133,11 +134,13 @@ export class ThreadMail implements Mail, ServerMail {
     return sharedMap<Value>((question) => this.#ask(question), name, this.longestBytes);
   }
 
-  readonly #received: Receiver = (_from, kind, tag, head, body) => {
-    if (kind === PUBLISHED) {
-      this.#begun().publishing.deliver(head.toString(), body, undefined);
-    } else if (kind === BROADCAST) this.#heard(body);
-    else if (kind === MAP_ANSWER) this.#questions.answered(tag, readAnswer(body));
+  readonly #received: Receiver = (message) => {
+    if (message.kind === PUBLISHED) {
+      this.#begun().publishing.deliver(message.head.toString(), message.body, undefined);
+    } else if (message.kind === BROADCAST) this.#heard(message.head, message.body);
+    else if (message.kind === MAP_ANSWER) {
+      this.#questions.answered(message.tag, readAnswer(message.body));
+    }
   };
 
   async #ask(question: MapQuestion): Promise<MapAnswer> {
@@ -150,20 +153,16 @@ export class ThreadMail implements Mail, ServerMail {
     );
   }
 
-  #heard(bytes: Buffer): void {
+  #heard(form: Buffer, bytes: Buffer): void {
     const { handlers, report } = this.#options;
     if (handlers.broadcast === undefined) return;
     try {
-      // A copy: what lies in the mailbox is gone when the handler has returned.
-      const returned = handlers.broadcast(this.context, valueOfBytes(Buffer.from(bytes)));
+      const data = unpack(form[0] as number, bytes);
+      const returned = handlers.broadcast(this.context, data);
       if (returned instanceof Promise) returned.catch(report);
     } catch (error) {
       report(error);
     }
-  }
-
-  #sendBroadcast(bytes: Buffer): boolean {
-    return this.#sendAll(BROADCAST, NOTHING, bytes);
   }
 
   #sendAll(kind: number, head: Uint8Array, body: Uint8Array): boolean {
@@ -211,7 +210,8 @@ export class MailToThreads implements ServerMail {
   }
 
   broadcast(data: unknown): boolean {
-    return this.#sendAll(BROADCAST, NOTHING, packed(data, this.#longestBytes));
+    const { form, bytes } = packed(data, this.#longestBytes);
+    return this.#sendAll(BROADCAST, form, bytes);
   }
 
   #sendAll(kind: number, head: Uint8Array, body: Uint8Array): boolean {
@@ -219,10 +219,10 @@ export class MailToThreads implements ServerMail {
   }
 }
 
-/** @throws TypeError, RangeError for more than a mailbox can carry */
-function packed(data: unknown, longestBytes: number): Buffer {
-  const bytes = bytesOf(data);
-  if (bytes.length <= longestBytes) return bytes;
+/** @throws TypeError for what cannot be cloned, RangeError for more than a mailbox can carry */
+function packed(data: unknown, longestBytes: number): Packed {
+  const { form, bytes } = pack(data);
+  if (form.length + bytes.length <= longestBytes) return { form, bytes };
   throw new RangeError(
     `a broadcast of ${bytes.length} bytes does not fit a mailbox (${longestBytes} bytes): raise limits.mailboxBytes`,
   );

@@ -39,7 +39,7 @@ describe("a mailbox", () => {
     table.add(seat.wakeDescriptor, POLLIN);
     const signalled = () => table.wait(0) === 1;
     const came: number[] = [];
-    const receive = () => box.receive((_from, _kind, tag) => void came.push(tag));
+    const receive = () => box.receive(({ tag }) => void came.push(tag));
     receive();
     const send = (tag: number) => assert.ok(all.own.send(seat.box, KIND, tag, NONE, NONE));
 
@@ -87,7 +87,7 @@ describe("a mailbox", () => {
     assert.equal(successor.lost, sent);
     assert.ok(all.own.send(seat.box, KIND, 77, NONE, body));
     const came: number[] = [];
-    successor.receive((_from, _kind, tag) => void came.push(tag));
+    successor.receive(({ tag }) => void came.push(tag));
     assert.deepEqual(came, [77]);
   });
 
@@ -109,7 +109,7 @@ describe("a mailbox", () => {
     for (let tag = 0; tag < 3; tag++) all.own.send(seat.box, KIND, tag, NONE, NONE);
     const came: number[] = [];
     const receive = () =>
-      box.receive((_from, _kind, tag) => {
+      box.receive(({ tag }) => {
         came.push(tag);
         if (tag === 1) throw new Error("no");
       });

@@ -22,7 +22,7 @@ const mailbox = new Mailbox(seat);
 let last = -1;
 
 function receive(): void {
-  mailbox.receive((from, kind, tag, head, body) => {
+  mailbox.receive(({ kind, tag, head, body }, from) => {
     if (kind === stop) process.exit();
     if (tag !== last + 1) throw new Error(`message ${tag} came after ${last}`);
     last = tag;
