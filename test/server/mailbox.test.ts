@@ -2,13 +2,12 @@
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { once } from "node:events";
 import { describe, type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { probeDriver } from "../../src/driver/choose-driver.ts";
 import { completeLimits } from "../../src/limits.ts";
-import { Mailbox } from "../../src/server/mailbox.ts";
+import { Mailbox, type MailboxSeat } from "../../src/server/mailbox.ts";
 import { Mailboxes, ringBytesFor } from "../../src/server/mailboxes.ts";
 import { POLLIN } from "../../src/sys/abi.ts";
 import { PollTable } from "../../src/sys/poll-calls.ts";
@@ -121,23 +120,29 @@ describe("a mailbox", () => {
 });
 
 /** Sends one message after the other, each as soon as the one before it was received: just when the receiver goes to sleep. */
-async function race(t: TestContext, eventfd: boolean, rounds: number): Promise<void> {
-  const all = mailboxes(t, 1, eventfd);
+async function race(eventfd: boolean, rounds: number): Promise<void> {
+  const all = new Mailboxes(1, LIMITS, eventfd);
   const seat = all.open();
   const counts = new Int32Array(new SharedArrayBuffer(8));
   const workerData: MailboxWorkerData = { seat, counts, stop: STOP, echo: false };
   const worker = new Worker(ENTRY, { workerData });
-  t.after(async () => {
+  const exited = new Promise<unknown>((resolve) => {
+    worker.once("error", resolve);
+    worker.once("exit", () => resolve(undefined));
+  });
+  try {
+    await until(() => Atomics.load(counts, 1) === 1, "the worker");
+    sendEach(all, seat, counts, rounds);
+  } finally {
     all.own.send(seat.box, STOP, 0, NONE, NONE);
     // One that has lost a wake is woken by hand.
     if (seat.wakeDescriptor >= 0) signalEventfd(seat.wakeDescriptor);
-    await once(worker, "exit");
-  });
-  let failed: unknown;
-  worker.on("error", (error) => {
-    failed = error;
-  });
-  await until(() => Atomics.load(counts, 1) === 1 || failed !== undefined, "the worker");
+    assert.equal(await exited, undefined);
+    all.close();
+  }
+}
+
+function sendEach(all: Mailboxes, seat: MailboxSeat, counts: Int32Array, rounds: number): void {
   let seed = 7;
   for (let n = 0; n < rounds; n++) {
     // Now and then a little later, so that every step of falling asleep is met.
@@ -149,10 +154,9 @@ async function race(t: TestContext, eventfd: boolean, rounds: number): Promise<v
       assert.notEqual(woken, "timed-out", `message ${n} woke nobody`);
     }
   }
-  assert.equal(failed, undefined);
 }
 
 describe("no wake is lost between one who falls asleep and one who sends", () => {
-  test("in a wait on an eventfd", { skip: NO_EVENTFD }, (t) => race(t, true, 20_000));
-  test("in Node's event loop", (t) => race(t, false, 20_000));
+  test("in a wait on an eventfd", { skip: NO_EVENTFD }, () => race(true, 20_000));
+  test("in Node's event loop", () => race(false, 20_000));
 });

@@ -1,5 +1,7 @@
 // A client of a line protocol: sends commands, and waits for the lines that answer them.
 
+import type { Buffer } from "node:buffer";
+import { StringDecoder } from "node:string_decoder";
 import type { TestContext } from "node:test";
 import type { Server } from "../../src/server/serve.ts";
 import type { Address } from "../../src/sys/address.ts";
@@ -14,15 +16,19 @@ export class LineClient {
 
   constructor(client: Client) {
     this.client = client;
-    client.socket.setEncoding("utf8").on("data", (text) => {
-      const parts = (this.#rest + text).split("\n");
+    const decoder = new StringDecoder();
+    client.socket.on("data", (bytes: Buffer) => {
+      const parts = (this.#rest + decoder.write(bytes)).split("\n");
       this.#rest = parts.pop() ?? "";
       this.lines.push(...parts);
     });
   }
 
   static async connect(t: TestContext, address: Address): Promise<LineClient> {
-    return new LineClient(await Client.connect(t, address));
+    // Listens before it is connected: the first line may come with that.
+    const lines = new LineClient(Client.dial(t, address));
+    await until(() => lines.client.connected || lines.client.closed, "connecting");
+    return lines;
   }
 
   /** Sends a command; what the line that begins with its name says behind that. */
