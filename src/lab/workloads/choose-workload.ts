@@ -6,9 +6,18 @@ import { lengthPrefix } from "./length-prefix.ts";
 import { lines } from "./lines.ts";
 import { resp } from "./resp.ts";
 import { scenarioWorkload } from "./scenario.ts";
+import { swp } from "./swp.ts";
 import type { Workload, WorkloadContext } from "./workload.ts";
 
-export const WORKLOADS = ["echo", "lines", "length-prefix", "resp", "http", "scenario"] as const;
+export const WORKLOADS = [
+  "echo",
+  "lines",
+  "length-prefix",
+  "resp",
+  "http",
+  "swp",
+  "scenario",
+] as const;
 export type WorkloadName = (typeof WORKLOADS)[number];
 
 export interface WorkloadKind {
@@ -33,6 +42,11 @@ const KINDS: Readonly<Record<WorkloadName, WorkloadKind>> = {
     make: resp,
   },
   http: { summary: "HTTP/1.1 GET of --path, kept alive", defaultSize: undefined, make: http },
+  swp: {
+    summary: "SWP/1: calls of the route echo with raw bodies that must come back",
+    defaultSize: "32",
+    make: swp,
+  },
   scenario: {
     summary: "a module of your own: --scenario FILE",
     defaultSize: undefined,

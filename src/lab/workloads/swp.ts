@@ -1,0 +1,135 @@
+// SWP/1: calls of the route "echo" with raw bodies; the same body must come back on the same stream. Sizes are those of the
+// bodies.
+//
+// The tape has one request for each of as many streams, so that the stream of an answer says which body it must be. The first
+// piece of a connection has the preface and HELLO in front, and announces a window that no run uses up.
+
+import {
+  CODE,
+  CODEC,
+  FLAG,
+  FRAME,
+  GOAWAY,
+  HELLO_KEY,
+  KIND,
+  nameOf,
+  PREFACE,
+} from "../../protocol/codes.ts";
+import { encodeHello } from "../../protocol/connection-frames.ts";
+import { FrameReader, type FrameSink, InputView } from "../../protocol/frame-reader.ts";
+import { FrameWriter } from "../../protocol/frame-writer.ts";
+import { decodeError, encodeOpen } from "../../protocol/stream-frames.ts";
+import { u32Tlv } from "../../protocol/tlv.ts";
+import { WIRE_LIMITS } from "../../protocol/wire-limits.ts";
+import { Chunk } from "./counted-answers.ts";
+import { randomBytes, Tape } from "./tape.ts";
+import { AnswerError, type Workload, type WorkloadContext } from "./workload.ts";
+
+const ROUTE = "echo";
+/** As many as a server takes at a time by default, and one less than that can be in flight. */
+const STREAMS = WIRE_LIMITS.streams.default;
+const MIB = 1024 * 1024;
+
+interface SwpSession {
+  request: number;
+  answer: number;
+  greeted: boolean;
+  readonly reader: FrameReader;
+}
+
+export function swp(context: WorkloadContext): Workload {
+  return new SwpWorkload(context);
+}
+
+class SwpWorkload implements Workload<SwpSession>, FrameSink {
+  readonly batch = { offset: 0, length: 0 };
+  readonly outputBytes: number;
+  readonly #bodies: readonly Buffer[];
+  readonly #tape: Tape;
+  readonly #greeting = greeting();
+  readonly #verify: boolean;
+  readonly #report: WorkloadContext["report"];
+  readonly #chunk = new Chunk();
+  readonly #view = new InputView();
+  #complete = 0;
+
+  constructor({ sizes, random, verify, report }: WorkloadContext) {
+    this.#bodies = Array.from({ length: STREAMS }, () => randomBytes(random, sizes.draw(random)));
+    this.#tape = new Tape(this.#bodies.map((body, index) => openFrame(2 * index + 1, body)));
+    this.#verify = verify;
+    this.#report = report;
+    const bytes = this.#greeting.length + this.#tape.bytes.length;
+    this.outputBytes = Math.ceil(bytes / MIB) * MIB;
+  }
+
+  attach(output: Buffer): void {
+    this.#greeting.copy(output);
+    this.#tape.bytes.copy(output, this.#greeting.length);
+  }
+
+  session(): SwpSession {
+    const reader = new FrameReader(this.#view, WIRE_LIMITS.frameBytes.default);
+    return { request: 0, answer: 0, greeted: false, reader };
+  }
+
+  compose(session: SwpSession, most: number): number {
+    // Before WELCOME a client may open 16 streams.
+    const taken = this.#tape.compose(session, session.greeted ? most : Math.min(most, 16));
+    const { offset, length } = this.#tape.batch;
+    const greeting = this.#greeting.length;
+    this.batch.offset = session.greeted ? greeting + offset : 0;
+    this.batch.length = session.greeted ? length : greeting + length;
+    session.greeted = true;
+    return taken;
+  }
+
+  received(session: SwpSession, input: Buffer, offset: number, length: number): number {
+    this.#complete = 0;
+    session.reader.read(this.#chunk.set(input, offset, length), this);
+    return this.#complete;
+  }
+
+  frame(
+    type: number,
+    flags: number,
+    stream: number,
+    bytes: Buffer,
+    _view: DataView,
+    offset: number,
+    length: number,
+  ): boolean {
+    if (type === FRAME.DATA && (flags & FLAG.END) !== 0)
+      this.#answer(stream, bytes, offset, length);
+    else if (type === FRAME.ERROR) {
+      this.#complete++;
+      const { code, message } = decodeError(bytes, offset, length);
+      this.#report("ERROR_ANSWER", `${nameOf(CODE, code)} ${message}`);
+    } else if (type === FRAME.GOAWAY) {
+      const code = nameOf(GOAWAY, bytes.readUInt16LE(offset));
+      throw new AnswerError("ERROR_ANSWER", `the server ended it: ${code}`);
+    }
+    return true;
+  }
+
+  #answer(stream: number, bytes: Buffer, offset: number, length: number): void {
+    this.#complete++;
+    if (!this.#verify) return;
+    const body = this.#bodies[stream >>> 1];
+    if (body?.compare(bytes, offset, offset + length) === 0) return;
+    throw new AnswerError("WRONG_CONTENT", `stream ${stream} has another body than was sent`);
+  }
+}
+
+function greeting(): Buffer {
+  const writer = new FrameWriter();
+  const tlvs = [u32Tlv(HELLO_KEY.WINDOW, WIRE_LIMITS.windowBytes.maximum)];
+  encodeHello(writer, { versionMin: 1, versionMax: 1, tlvs });
+  return Buffer.concat([Uint8Array.from(PREFACE), writer.bytes.subarray(0, writer.end)]);
+}
+
+function openFrame(stream: number, body: Buffer): Buffer {
+  const writer = new FrameWriter();
+  const open = { kind: KIND.CALL, codec: CODEC.RAW, name: ROUTE };
+  encodeOpen(writer, stream, FLAG.END, open, body, 0, body.length);
+  return Buffer.from(writer.bytes.subarray(0, writer.end));
+}
