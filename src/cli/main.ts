@@ -6,6 +6,7 @@ import { OptionError } from "../limits.ts";
 import { callCommand } from "./call-command.ts";
 import { type Command, UsageError } from "./command.ts";
 import { compareCommand } from "./compare-command.ts";
+import { conformCommand } from "./conform-command.ts";
 import { decodeCommand } from "./decode-command.ts";
 import { doctor } from "./doctor.ts";
 import { loadCommand } from "./load-command.ts";
@@ -23,6 +24,7 @@ const COMMANDS: readonly Command[] = [
   routesCommand,
   tapCommand,
   decodeCommand,
+  conformCommand,
   loadCommand,
   compareCommand,
   doctor,

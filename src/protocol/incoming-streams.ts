@@ -190,7 +190,10 @@ export class IncomingStreams {
     if (stream === undefined) return;
     this.#remoteLast(stream);
     if (stream.mine) this.#session.streams.endBack(stream);
-    else this.#session.streams.cancelled(stream);
+    else if (stream.owner !== undefined || stream.localDone)
+      this.#session.streams.cancelled(stream);
+    // Its request is not whole: nobody knows of it yet, and nobody else will end it.
+    else this.#session.streams.fail(stream, CODE.CANCELLED, "cancelled");
     stream.owner?.cancelled(stream, code);
     this.#session.forgetIfOver(stream);
   }

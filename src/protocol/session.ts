@@ -12,6 +12,7 @@ import { Allowance } from "./allowance.ts";
 import { FIRST_IGNORABLE, FLAG, FRAME, GOAWAY, GOAWAY_KEY, KIND, PING_ACK } from "./codes.ts";
 import {
   checkPing,
+  decodeAck,
   decodeCredit,
   decodeGoaway,
   encodeCredit,
@@ -185,6 +186,10 @@ export class Session implements FrameSink, OutgoingHost, Writing {
         checkPing(length);
         if ((flags & PING_ACK) === 0) this.#pong(view, offset);
         return;
+      case FRAME.ACK:
+        // No session here can be resumed, so nothing is kept that it could acknowledge.
+        decodeAck(view, offset, length);
+        return;
       case FRAME.GOAWAY:
         return this.goneAway(decodeGoaway(bytes, offset, length));
       case FRAME.AUTH:
@@ -233,6 +238,8 @@ export class Session implements FrameSink, OutgoingHost, Writing {
   /** `bytes` are those that the frame of the moment (wire.open) was decoded from. */
   opened(stream: Stream | undefined, flags: number, bytes: Buffer): void {
     const { open } = this.wire;
+    // Also where nobody looks at it: a critical key that is not known must be refused.
+    if (open.metaLength > 0) open.meta();
     if (stream !== undefined) {
       stream.remoteDone = (flags & FLAG.END) !== 0;
       if (open.kind === KIND.NOTIFY) throw protocolError("a notification has stream 0");

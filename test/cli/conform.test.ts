@@ -1,0 +1,65 @@
+// sluice conform: finds nothing at our own server, and says what is wrong with one that is careless.
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
+import { test } from "node:test";
+import { anything } from "../../src/protocol/schema.ts";
+import { call } from "../../src/service/routes.ts";
+import { service } from "../../src/service/service.ts";
+import { Child } from "../support/child.ts";
+import { portOf, serveFor } from "../support/server.ts";
+
+interface Outcome {
+  readonly group: string;
+  readonly rule: string;
+  readonly result: string;
+  readonly why: string;
+}
+
+test("our server keeps every rule", async (t) => {
+  const routes = { echo: call(anything, anything, (value) => value) };
+  const limits = { handshakeMs: 300 };
+  const server = await serveFor(t, service(routes, { authorize: () => true, limits }));
+  const child = Child.cli(t, "conform", `${portOf(server)}`, "--echo", "echo", "--json");
+  const { code } = await child.exit();
+  const outcomes: Outcome[] = child.stdoutLines.map((line) => JSON.parse(line));
+  assert.deepEqual(
+    outcomes.filter(({ result }) => result === "broken"),
+    [],
+  );
+  assert.equal(code, 0);
+  const skipped = outcomes.filter(({ result }) => result === "skipped");
+  assert.ok(outcomes.length > 180 && skipped.length <= 5, `${outcomes.length}, ${skipped.length}`);
+  const groups = [...new Set(outcomes.map(({ group }) => group))];
+  assert.deepEqual(groups, [
+    "golden",
+    "chunking",
+    "malformed",
+    "grease",
+    "topics",
+    "conversations",
+  ]);
+});
+
+test("a server that welcomes everybody and never minds breaks rules, and is told which", async (t) => {
+  const welcome = Buffer.from("0400000200000000" + "01000000", "hex");
+  const server = createServer((socket) => {
+    socket.on("error", () => undefined).write(welcome);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  const args = ["conform", String(port), "--wait-ms", "100", "--group", "conversations"];
+  const child = Child.cli(t, ...args, "--verbose");
+  const { code } = await child.exit();
+  assert.equal(code, 1);
+  assert.match(
+    child.stdout,
+    /^broken {2}conversations: section 2: PING is answered .*\n +nothing came$/m,
+  );
+  assert.match(child.stdout, /^kept {4}conversations: section 3: preface and HELLO are answered/m);
+  assert.match(child.stdout, /^skipped conversations: section 5: .*\n +needs --echo ROUTE/m);
+  assert.match(child.stdout, /^\d+ kept, \d+ broken, \d+ skipped$/m);
+});
