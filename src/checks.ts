@@ -9,7 +9,7 @@ export type AnyHandlers = Handlers<unknown, unknown, unknown>;
 
 const FUNCTIONS = [
   ...["started", "broadcast", "state"],
-  ...["opened", "message", "ended", "draining", "closed"],
+  ...["opened", "message", "ended", "departed", "arrived", "draining", "closed"],
   ...["compute", "computed", "refused"],
 ];
 const OTHERS = ["codec", "borrow"];

@@ -37,7 +37,7 @@ export type CloseReason =
  * Calls on a connection that has ended do nothing; `open` says whether it has.
  */
 export interface Connection<Sent = Uint8Array | string, State = unknown> {
-  /** Unique among the connections of its thread, also over time. */
+  /** Unique among the connections of its server, also over time; it keeps it when it moves to another thread. */
   readonly id: number;
   /** Yours: whatever belongs to this connection. */
   state: State;
@@ -247,6 +247,17 @@ export interface Handlers<
    * with it, it stays half open until `end` or `close`.
    */
   ended?(connection: Connection<Sent, State>): Returned;
+  /**
+   * It leaves this thread for another one (`server.rebalance`), between two messages: what this thread keeps about it is to
+   * be forgotten. `state` is cloned after this call; what is written still arrives. This object is ended then. Not called
+   * where a connection only ends: that is `closed`.
+   */
+  departed?(connection: Connection<Sent, State>): void;
+  /**
+   * It has come from another thread, with its state, or it stays after `departed` (its state cannot be cloned, or it has
+   * begun to close). `opened` is not called again.
+   */
+  arrived?(connection: Connection<Sent, State>): Returned;
   /**
    * The server is about to close: a last word can be said. The connection closes when it has nothing left to do, or, when
    * this answers `"stays"`, when its handlers close it; after the server's `drainMs` in any case.

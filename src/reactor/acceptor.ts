@@ -66,11 +66,20 @@ export class Acceptor {
   /** Takes a new connection into account; false: it is one too many from its address. */
   admit(handle: Handle, connections: number): string | undefined | false {
     this.#backoffMs = 0;
+    return this.#count(handle, connections, this.#limits.connectionsPerAddress);
+  }
+
+  /** As `admit`, one that another reactor has admitted: it is not refused. */
+  take(handle: Handle, connections: number): string | undefined {
+    return this.#count(handle, connections, Number.POSITIVE_INFINITY) || undefined;
+  }
+
+  #count(handle: Handle, connections: number, most: number): string | undefined | false {
     if (connections >= this.#limits.connections) this.#stop(NO_ROOM);
     const address = countableAddress(this.#driver.remoteAddress(handle));
     if (address === undefined) return undefined;
     const count = this.#perAddress.get(address) ?? 0;
-    if (count >= this.#limits.connectionsPerAddress) {
+    if (count >= most) {
       this.#counters[REFUSED] = (this.#counters[REFUSED] as number) + 1;
       return false;
     }

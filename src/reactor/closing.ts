@@ -19,10 +19,12 @@ import {
   DRIVER_PAUSED,
   END_HANDLED,
   GONE,
+  LEAVING,
   LINGERING,
   OUTPUT_ENDED,
   OUTPUT_ENDING,
   PEER_ENDED,
+  RESETTING,
   type ReactorConnection,
 } from "./connection.ts";
 import { HANDLER_ERRORS } from "./counters.ts";
@@ -64,7 +66,7 @@ export class Closing<Message, Sent, State> {
   flushed(connection: ReactorConnection<Message, Sent, State>): void {
     if (
       connection.pendingBytes > 0 ||
-      (connection.flags & (OUTPUT_ENDING | GONE)) !== OUTPUT_ENDING
+      (connection.flags & (OUTPUT_ENDING | GONE | LEAVING)) !== OUTPUT_ENDING
     ) {
       return;
     }
@@ -106,7 +108,14 @@ export class Closing<Message, Sent, State> {
     }
     connection.flags |= GONE | CLOSING | OUTPUT_ENDING;
     this.#deadlines.clear(slotOf(connection.handle));
-    this.#driver.close(connection.handle, reset);
+    if ((connection.flags & LEAVING) === 0) this.#driver.close(connection.handle, reset);
+    else if (reset) connection.flags |= RESETTING;
+  }
+
+  /** It was about to move to another reactor, and stays: what it was told meanwhile is done now. */
+  returned(connection: ReactorConnection<Message, Sent, State>): void {
+    if ((connection.flags & GONE) === 0) return this.flushed(connection);
+    this.#driver.close(connection.handle, (connection.flags & RESETTING) !== 0);
   }
 
   #finish(connection: ReactorConnection<Message, Sent, State>): void {

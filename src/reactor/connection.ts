@@ -4,7 +4,7 @@
 // only some need (a decoder with state, unread input, somebody waiting for `drained`) is made when it is needed.
 //
 // Invariant: `flags` says where on the way from open to gone it is; bits are only ever added on that way
-// (OUTPUT_ENDING → OUTPUT_ENDED, CLOSING → LINGERING → GONE).
+// (OUTPUT_ENDING → OUTPUT_ENDED, CLOSING → LINGERING → GONE). One that has moved to another reactor is GONE in this one.
 
 import type { Decoder } from "../codec/codec.ts";
 import { deferred } from "../deferred.ts";
@@ -30,7 +30,9 @@ export const BUSY = 1 << 0;
 export const PAUSED = 1 << 1;
 /** Too much waits to be sent. */
 export const HELD = 1 << 2;
-export const STOPPED = BUSY | PAUSED | HELD;
+/** It is about to move to another reactor. */
+export const MOVING = 1 << 16;
+export const STOPPED = BUSY | PAUSED | HELD | MOVING;
 /** The driver was told to stop receiving. */
 export const DRIVER_PAUSED = 1 << 3;
 // Output:
@@ -57,6 +59,13 @@ export const DRAINING = 1 << 13;
 export const CONTINUING = 1 << 14;
 /** The first byte has come. */
 export const HAS_SPOKEN = 1 << 15;
+// Moving to another reactor:
+/** The driver is letting go of it: until then no verb can be used. */
+export const LEAVING = 1 << 17;
+/** Its state cannot be cloned: it stays in its thread. */
+export const IMMOBILE = 1 << 18;
+/** While it was leaving, it was to be closed by a reset. */
+export const RESETTING = 1 << 19;
 
 export class ReactorConnection<Message, Sent, State> implements Connection<Sent, State> {
   readonly id: number;
@@ -80,7 +89,8 @@ export class ReactorConnection<Message, Sent, State> implements Connection<Sent,
   topics: Set<string> | undefined = undefined;
   /** The address it counts against, when it does. */
   countedAddress: string | undefined = undefined;
-  readonly handle: Handle;
+  /** Another one when it was about to move and has stayed. */
+  handle: Handle;
   readonly table: HandlerTable<Message, Sent, State>;
   readonly decoder: Decoder<Message>;
   readonly #reactor: Reactor<Message, Sent, State>;

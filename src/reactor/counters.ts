@@ -22,6 +22,8 @@ export const COUNTERS = [
   "deliveriesDropped",
   "mailboxFull",
   "mailboxLost",
+  "arrived",
+  "departed",
 ] as const;
 
 export type CounterName = (typeof COUNTERS)[number];
@@ -51,6 +53,9 @@ export const DELIVERIES_DROPPED = 16;
 export const MAILBOX_FULL = 17;
 /** Messages of other threads that a thread on this seat had not read when it died. */
 export const MAILBOX_LOST = 18;
+/** Connections that have come from other threads, and gone to them. */
+export const ARRIVED = 19;
+export const DEPARTED = 20;
 
 /** Doubles of one reactor: four cache lines of 64 bytes, shared with nobody. */
 export const COUNTER_STRIDE = 32;

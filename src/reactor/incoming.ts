@@ -21,6 +21,7 @@ import {
   END_HANDLED,
   GONE,
   HELD,
+  MOVING,
   PAUSED,
   PEER_ENDED,
   type ReactorConnection,
@@ -42,6 +43,8 @@ export class Incoming<Message, Sent, State> {
   readonly #poison: boolean;
   readonly #pulse: Pulse;
   #continuing: ReactorConnection<Message, Sent, State>[] = [];
+  /** Called when a connection that is to move has no handler running any more. */
+  boundary: ((connection: ReactorConnection<Message, Sent, State>) => void) | undefined;
 
   constructor(
     driver: Driver,
@@ -198,7 +201,8 @@ export class Incoming<Message, Sent, State> {
 
   #settled(connection: ReactorConnection<Message, Sent, State>): void {
     connection.flags &= ~BUSY;
-    this.goOn(connection);
+    if ((connection.flags & MOVING) !== 0) this.boundary?.(connection);
+    else this.goOn(connection);
   }
 
   /** What the connection's decoder and unread input hold counts against the memory of all. */
@@ -216,6 +220,17 @@ export class Incoming<Message, Sent, State> {
     const change = kept - connection.keptBytes - read;
     connection.keptBytes = kept;
     this.#countInput(connection, change);
+  }
+
+  /** What a connection from another reactor has brought along, to be handled when it goes on. */
+  restore(connection: ReactorConnection<Message, Sent, State>, bytes: Uint8Array): void {
+    connection.unread = new UnreadInput(connection.table.borrow);
+    connection.unread.append(
+      Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length),
+      0,
+      bytes.length,
+    );
+    this.#countInput(connection, bytes.length);
   }
 
   /** A connection that has ended gives back what it held. */

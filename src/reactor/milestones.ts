@@ -1,4 +1,4 @@
-// The handlers of a connection's life beside its messages: opened, draining, closed. What they throw or promise is looked
+// The handlers of a connection's life beside its messages: opened, departed, arrived, draining, closed. What they throw or promise is looked
 // after here, and while one runs the pulse says so.
 
 import type { Driver } from "../driver/driver.ts";
@@ -6,7 +6,7 @@ import { slotOf } from "../driver/handle.ts";
 import type { Closing } from "./closing.ts";
 import { BUSY, CLOSING, DRAINING, type ReactorConnection } from "./connection.ts";
 import type { Incoming } from "./incoming.ts";
-import { IN_CLOSED, IN_DRAINING, IN_OPENED, type Pulse } from "./pulse.ts";
+import { IN_ARRIVED, IN_CLOSED, IN_DEPARTED, IN_DRAINING, IN_OPENED, type Pulse } from "./pulse.ts";
 
 export class Milestones<Message, Sent, State> {
   readonly #driver: Driver;
@@ -58,6 +58,31 @@ export class Milestones<Message, Sent, State> {
     if ((connection.flags & CLOSING) !== 0) return;
     if (busy) this.#incoming.stopReading(connection);
     else this.#closing.close(connection, "shutdown");
+  }
+
+  /** Told in the reactor that it leaves. */
+  departed(connection: ReactorConnection<Message, Sent, State>): void {
+    const before = this.#pulse.enter(IN_DEPARTED, connection.id, slotOf(connection.handle));
+    try {
+      connection.table.handlers.departed?.(connection);
+    } catch (error) {
+      this.#closing.handlerFailed(connection, error);
+    }
+    this.#pulse.leave(before);
+  }
+
+  /** Told in the reactor that it has come to. */
+  arrived(connection: ReactorConnection<Message, Sent, State>): void {
+    const { handlers } = connection.table;
+    const before = this.#pulse.enter(IN_ARRIVED, connection.id, slotOf(connection.handle));
+    try {
+      if (handlers.arrived !== undefined) {
+        this.#incoming.run(connection, handlers.arrived(connection));
+      }
+    } catch (error) {
+      this.#closing.handlerFailed(connection, error);
+    }
+    this.#pulse.leave(before);
   }
 
   closed(connection: ReactorConnection<Message, Sent, State>): void {

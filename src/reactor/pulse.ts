@@ -14,6 +14,8 @@ export const IN_OPENED = 3;
 export const IN_ENDED = 4;
 export const IN_DRAINING = 5;
 export const IN_CLOSED = 6;
+export const IN_DEPARTED = 7;
+export const IN_ARRIVED = 8;
 
 /** In words, by `doing`. */
 const DOINGS = [
@@ -24,6 +26,8 @@ const DOINGS = [
   "the ended handler",
   "the draining handler",
   "the closed handler",
+  "the departed handler",
+  "the arrived handler",
 ] as const;
 
 const DOING = 0;

@@ -16,14 +16,16 @@ import { ECANCELED, EMFILE, SystemError } from "../sys/errno.ts";
 import { Acceptor } from "./acceptor.ts";
 import { Closing } from "./closing.ts";
 import { Connecting, type ConnectTarget, connectFailure } from "./connecting.ts";
-import { HAS_SPOKEN, HELD, ReactorConnection } from "./connection.ts";
+import { BUSY, GONE, HAS_SPOKEN, HELD, MOVING, ReactorConnection } from "./connection.ts";
 import {
   ACCEPTED,
+  ARRIVED,
   BUFFER_STARVATION,
   BYTES_RECEIVED,
   BYTES_SENT,
   CLOSED,
   CONNECTIONS,
+  DEPARTED,
   HANDLER_ERRORS,
   OUTPUT_BYTES,
   TURNS,
@@ -32,6 +34,7 @@ import { Deadlines } from "./deadlines.ts";
 import { type HandlerTable, handlerTable } from "./handler-table.ts";
 import { Incoming } from "./incoming.ts";
 import { Milestones } from "./milestones.ts";
+import { type MovedConnection, Moving } from "./moving.ts";
 import { Placement } from "./placement.ts";
 import { type Mail, Publishing } from "./publishing.ts";
 import { IN_CALLBACK, Pulse } from "./pulse.ts";
@@ -51,6 +54,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
   readonly closing: Closing<Message, Sent, State>;
   readonly incoming: Incoming<Message, Sent, State>;
   readonly writing: Writing<Message, Sent, State>;
+  readonly moving: Moving<Message, Sent, State>;
   readonly #milestones: Milestones<Message, Sent, State>;
   readonly publishing: Publishing<Message, Sent, State>;
   readonly #mail: Mail | undefined;
@@ -69,11 +73,11 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
   readonly #waiting: Handle[] = [];
   readonly #listening = new Map<Handle, { resolve: () => void; reject: (error: Error) => void }>();
   #count = 0;
-  #nextId = 1;
   /** The time of this turn, or −1 before it was asked for. */
   #nowMs = -1;
   #draining = false;
   #emptied: (() => void) | undefined;
+  readonly #ids: { readonly first: number; readonly step: number };
 
   constructor(options: ReactorOptions<Message, Sent, State>) {
     this.#table = handlerTable(options.handlers, options.report, options.compute);
@@ -104,6 +108,43 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     this.#placement = options.placement && new Placement(options.placement, driver);
     this.#connecting = new Connecting(driver, this.#deadlines);
     this.#emptied = options.emptied;
+    this.#ids = options.ids ?? { first: 1, step: 1 };
+    this.moving = this.#makeMoving();
+    this.incoming.boundary = (connection) => this.moving.proceed(connection);
+  }
+
+  #makeMoving(): Moving<Message, Sent, State> {
+    const { driver, closing, incoming, writing, publishing } = this;
+    return new Moving({
+      ...{ driver, closing, incoming, writing, publishing },
+      milestones: this.#milestones,
+      sends: this.#sends,
+      serves: (connection) => connection.table === this.#table,
+      arrived: (handle, moved) => this.#enter(handle, moved),
+      departed: (connection) => {
+        this.#leave(connection);
+        this.#counters[DEPARTED] = (this.#counters[DEPARTED] as number) + 1;
+        this.#left();
+      },
+      returned: (connection, handle) => {
+        this.#connections[slotOf(connection.handle)] = undefined;
+        this.#deadlines.clear(slotOf(connection.handle));
+        connection.handle = handle;
+        this.#connections[slotOf(handle)] = connection;
+        if ((connection.flags & GONE) === 0) this.#deadlines.set(slotOf(handle), this.nowMs());
+      },
+    });
+  }
+
+  /** Connections that may be moved away, those with nothing to do first. */
+  *movable(): Generator<ReactorConnection<Message, Sent, State>> {
+    const busy: ReactorConnection<Message, Sent, State>[] = [];
+    for (const connection of this.#connections) {
+      if (connection === undefined) continue;
+      if ((connection.flags & BUSY) !== 0 || connection.pendingBytes > 0) busy.push(connection);
+      else yield connection;
+    }
+    yield* busy;
   }
 
   /** Connections of this reactor. */
@@ -272,7 +313,9 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     this.#sends.sent(connection, result >= 0);
     if (result < 0) return;
     if (connection.pendingBytes <= this.limits.lowWaterBytes) this.#drained(connection);
-    if (connection.pendingBytes === 0) this.closing.flushed(connection);
+    if (connection.pendingBytes > 0) return;
+    this.closing.flushed(connection);
+    if ((connection.flags & MOVING) !== 0) this.moving.proceed(connection);
   }
 
   closed(handle: Handle): void {
@@ -283,10 +326,19 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
       this.#connecting.closed(handle);
       return this.#tellIfEmpty();
     }
+    this.#leave(connection);
+    this.#counters[CLOSED] = (this.#counters[CLOSED] as number) + 1;
+    if ((connection.flags & MOVING) !== 0) this.moving.stay(connection);
+    this.#milestones.closed(connection);
+    this.#left();
+  }
+
+  /** Takes it out of the tables; whether it has ended is another matter. */
+  #leave(connection: ReactorConnection<Message, Sent, State>): void {
+    const slot = slotOf(connection.handle);
     this.#connections[slot] = undefined;
     this.#count--;
     this.#counters[CONNECTIONS] = this.#count;
-    this.#counters[CLOSED] = (this.#counters[CLOSED] as number) + 1;
     this.#deadlines.clear(slot);
     this.#sends.drop(connection);
     this.#counters[OUTPUT_BYTES] = this.#sends.arena.inUse;
@@ -294,7 +346,10 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     if (connection.topics !== undefined) this.publishing.forget(connection);
     this.#acceptor.dismissed(connection.countedAddress, this.#count + this.#waiting.length);
     this.#tellWaiting(connection);
-    this.#milestones.closed(connection);
+  }
+
+  /** There is one connection less. */
+  #left(): void {
     while (this.#waiting.length > 0 && this.#count < this.limits.connections) {
       this.#letIn(this.#waiting.shift() as Handle);
     }
@@ -302,9 +357,8 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
   }
 
   detached(handle: Handle, descriptor: number): void {
-    if (this.#placement?.detached(handle, descriptor, this.#arrived) !== true) {
-      throw new Error("nothing was detached");
-    }
+    if (this.moving.detached(handle, descriptor)) return;
+    this.#placement?.detached(handle, descriptor, this.#arrived);
     this.#tellIfEmpty();
   }
 
@@ -342,25 +396,50 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     const now = this.nowMs();
     const connection = this.#make(handle, table, now);
     if (connection === undefined) return undefined;
-    const slot = slotOf(handle);
-    this.#connections[slot] = connection;
+    this.#list(connection);
+    this.#counters[ACCEPTED] = (this.#counters[ACCEPTED] as number) + 1;
+    this.#silence.begin(slotOf(handle), now);
+    return connection;
+  }
+
+  /** One from another reactor. Undefined when its decoder cannot be made. */
+  #enter(
+    handle: Handle,
+    moved: MovedConnection,
+  ): ReactorConnection<Message, Sent, State> | undefined {
+    const now = this.nowMs();
+    const connection = this.#make(handle, this.#table, now, moved);
+    if (connection === undefined) return undefined;
+    connection.activeMs = now - moved.silentMs;
+    connection.sentMs = now - moved.unsentMs;
+    connection.countedAddress = this.#acceptor.take(handle, this.#count + 1);
+    this.#list(connection);
+    this.#counters[ARRIVED] = (this.#counters[ARRIVED] as number) + 1;
+    // What is left of its deadline is found out when this one fires.
+    this.#deadlines.set(slotOf(handle), now);
+    return connection;
+  }
+
+  #list(connection: ReactorConnection<Message, Sent, State>): void {
+    this.#connections[slotOf(connection.handle)] = connection;
     this.#count++;
     this.#counters[CONNECTIONS] = this.#count;
-    this.#counters[ACCEPTED] = (this.#counters[ACCEPTED] as number) + 1;
-    this.#silence.begin(slot, now);
-    return connection;
   }
 
   #make(
     handle: Handle,
     table: HandlerTable<Message, Sent, State>,
     now: number,
+    moved?: MovedConnection,
   ): ReactorConnection<Message, Sent, State> | undefined {
     try {
       // `state` without a maker is undefined, which is what State is then.
-      const state = table.handlers.state?.() as State;
+      const state = (moved === undefined ? table.handlers.state?.() : moved.state) as State;
       const decoder = table.codec.decoder();
-      return new ReactorConnection(this, handle, this.#nextId++, table, decoder, state, now);
+      const { first, step } = this.#ids;
+      // As many as have been accepted on this seat, by whatever threads: no id comes twice.
+      const id = moved?.id ?? first + step * (this.#counters[ACCEPTED] as number);
+      return new ReactorConnection(this, handle, id, table, decoder, state, now);
     } catch (error) {
       this.#counters[HANDLER_ERRORS] = (this.#counters[HANDLER_ERRORS] as number) + 1;
       table.report(error);

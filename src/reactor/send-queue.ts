@@ -6,7 +6,7 @@
 
 import { Buffer } from "node:buffer";
 import type { Driver } from "../driver/driver.ts";
-import { DIRTY, GONE, type ReactorConnection, SENDING } from "./connection.ts";
+import { DIRTY, GONE, LEAVING, type ReactorConnection, SENDING } from "./connection.ts";
 import { BLOCK_BYTES, LARGEST_BLOCK, NO_BLOCK, OutputArena } from "./output-arena.ts";
 
 /** The part of a connection that the queue works on: its types do not matter here. */
@@ -95,7 +95,7 @@ export class SendQueue {
       this.#dirty[n] = undefined;
       if (connection === undefined) continue;
       connection.flags &= ~DIRTY;
-      if ((connection.flags & (SENDING | GONE)) === 0) this.#sendHead(connection, nowMs);
+      if ((connection.flags & (SENDING | GONE | LEAVING)) === 0) this.#sendHead(connection, nowMs);
     }
     this.#dirtyCount = 0;
   }
@@ -114,6 +114,23 @@ export class SendQueue {
     this.arena.release(head);
     if (connection.head === NO_BLOCK || !succeeded || (connection.flags & GONE) !== 0) return;
     this.#sendHead(connection, Math.floor(this.#driver.now()));
+  }
+
+  /** A copy of what is queued, in memory of its own; no send may be under way. */
+  copy(connection: Sender): Uint8Array {
+    const bytes = new Uint8Array(connection.pendingBytes);
+    let at = 0;
+    for (let block = connection.head; block !== NO_BLOCK; block = this.arena.next(block)) {
+      const used = this.arena.used(block);
+      bytes.set(this.arena.bytes.subarray(block, block + used), at);
+      at += used;
+    }
+    return bytes;
+  }
+
+  /** What was queued while it could not be sent leaves at the end of this turn. */
+  goOn(connection: Sender): void {
+    if (connection.head !== NO_BLOCK) this.#list(connection);
   }
 
   /** Drops what is queued, but for the block that the kernel still has. */
@@ -144,6 +161,10 @@ export class SendQueue {
   #wrote(connection: Sender, block: number, used: number, length: number): void {
     this.arena.setUsed(block, used + length);
     connection.pendingBytes += length;
+    this.#list(connection);
+  }
+
+  #list(connection: Sender): void {
     if ((connection.flags & (DIRTY | SENDING)) !== 0) return;
     connection.flags |= DIRTY;
     this.#dirty[this.#dirtyCount++] = connection;

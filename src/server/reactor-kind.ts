@@ -24,6 +24,7 @@ import type { ComputeThreads } from "./compute-threads.ts";
 import type { MailboxSeat } from "./mailbox.ts";
 import { Mailboxes } from "./mailboxes.ts";
 import type { ModelPlan } from "./models/model.ts";
+import { isMoved, type Moves } from "./moves.ts";
 import { slotsFor } from "./reactor-thread.ts";
 import type { ThreadKind } from "./supervisor.ts";
 import { MailToThreads, type ServerMail } from "./thread-mail.ts";
@@ -45,6 +46,8 @@ export interface ReactorKindOptions {
   readonly compute?: ComputeThreads | undefined;
   /** What a thread has to say to its model. */
   readonly heard?: (seat: number, message: unknown) => void;
+  /** How connections move between them, when they do. */
+  readonly moves?: Moves | undefined;
   /** Bounds of its heap. */
   readonly resourceLimits?: ResourceLimits;
 }
@@ -111,7 +114,13 @@ export class ReactorKind implements ThreadKind {
     return { progress, waits, doing: what };
   }
 
+  heard(seat: number, message: unknown): void {
+    if (isMoved(message)) this.#options.moves?.heard(seat, message);
+    else this.#options.heard?.(seat, message);
+  }
+
   left(seat: number): number {
+    this.#options.moves?.left(seat, this.#notesOf(seat));
     cleanUpAfterThread(this.#notesOf(seat));
     this.#options.balancing?.left(seat);
     this.#options.compute?.reactorLeft(seat);
@@ -119,10 +128,6 @@ export class ReactorKind implements ThreadKind {
     if (mailbox !== undefined) this.#mailboxes.vacate(mailbox);
     this.#boxes[seat] = undefined;
     return countAsClosed(countersOf(this.#options.plan.counters, seat));
-  }
-
-  heard(seat: number, message: unknown): void {
-    this.#options.heard?.(seat, message);
   }
 
   /** Once all threads have ended. */

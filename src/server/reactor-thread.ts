@@ -12,7 +12,9 @@ import { Reactor } from "../reactor/reactor.ts";
 import { startLoop, type ThreadLoop } from "../reactor/thread-loop.ts";
 import type { OverflowPolicy } from "../reactor/writing.ts";
 import type { Address } from "../sys/address.ts";
+import type { MoveFromThread } from "./moves.ts";
 import { ThreadMail, type ThreadPlace } from "./thread-mail.ts";
+import { ThreadMoves } from "./thread-moves.ts";
 
 export interface ReactorThreadOptions {
   readonly driver: ServingDriver;
@@ -31,6 +33,8 @@ export interface ReactorThreadOptions {
   readonly placement?: PlacementSeat | undefined;
   readonly pulse?: Int32Array | undefined;
   readonly compute?: Compute | undefined;
+  /** Says something to the server's model; without it no connection is moved. */
+  readonly say?: (message: MoveFromThread) => void;
 }
 
 /** Listeners and whatever else needs a slot beside the connections. */
@@ -44,6 +48,8 @@ export function slotsFor(connections: number): number {
 export class ReactorThread {
   /** How it is reached, and reaches the others. */
   readonly mail: ThreadMail;
+  /** How connections leave for other threads, and come from them. */
+  readonly moves: ThreadMoves;
   readonly #handlers: AnyHandlers;
   readonly #reactor: Reactor<unknown, unknown, unknown>;
   readonly #loop: ThreadLoop;
@@ -62,6 +68,7 @@ export class ReactorThread {
       slowSubscriber: options.slowSubscriber,
       mail: this.mail,
       slots,
+      ids: { first: place.thread + 1, step: place.threads },
       counters: options.counters,
       report: options.report,
       placement,
@@ -78,6 +85,7 @@ export class ReactorThread {
         }),
     });
     if (this.#reactor.driver.capabilities.descriptors) settleCompilationAtExit();
+    this.moves = new ThreadMoves(this.#reactor, options.say);
     this.#loop = startLoop(this.#reactor);
     this.mail.begin(this.#reactor);
   }
@@ -109,6 +117,7 @@ export class ReactorThread {
     clearTimeout(timer);
     this.#loop.stop();
     this.mail.end();
+    this.moves.close();
     this.#reactor.driver.dispose();
     return cutOff === 0;
   }

@@ -65,6 +65,13 @@ export interface Server {
   /** As `context.map`. */
   map<Value = unknown>(name: string): SharedMap<Value>;
   /**
+   * Moves connections from threads with more than their share to those with less, each between two of its messages; resolves
+   * with how many have moved. One stays whose handler is busy for a second, whose state cannot be cloned, or whose codec does
+   * not say what it keeps (`Decoder.kept`); so do all where the driver has no descriptors. See the handlers `departed` and
+   * `arrived`. A second call joins the first.
+   */
+  rebalance(): Promise<number>;
+  /**
    * Stops accepting, lets every connection finish what it has received and sends what is queued, then ends. True when all
    * finished within `drainMs`; the others were closed. A second call joins the first.
    */
@@ -155,6 +162,7 @@ async function start(
     broadcast: (data) => model.mail.broadcast(data),
     counter: (name) => model.mail.counter(name),
     map: (name) => model.mail.map(name),
+    rebalance: () => model.rebalance?.() ?? Promise.resolve(0),
     close({ drainMs = DRAIN_MS } = {}) {
       closing ??= model.close(drainMs);
       return closing;

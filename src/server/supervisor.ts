@@ -11,6 +11,7 @@ import {
   MessageChannel,
   type MessagePort,
   type ResourceLimits,
+  receiveMessageOnPort,
   type Transferable,
   Worker,
 } from "node:worker_threads";
@@ -106,6 +107,12 @@ export class Supervisor<Ready> {
     return this.#occupy(this.#seat(index));
   }
 
+  /** Whether the thread of a seat works: it has started, and has not ended. */
+  works(index: number): boolean {
+    const { worker, readyMs } = this.#seat(index);
+    return worker !== undefined && readyMs !== undefined;
+  }
+
   /** Says something of the model's to the thread of a seat; false when there is none at the moment. */
   say(index: number, message: unknown, transfer: readonly Transferable[] = []): boolean {
     const { port } = this.#seat(index);
@@ -199,6 +206,7 @@ export class Supervisor<Ready> {
 
   #left(seat: Seat<Ready>, worker: Worker, code: number): void {
     if (seat.worker !== worker) return;
+    this.#hearOut(seat, worker);
     const { kind, onError } = this.#options;
     const { reason, text, cause } = seat.end ?? {
       reason: "exit",
@@ -219,6 +227,15 @@ export class Supervisor<Ready> {
     if (this.#closing) return;
     onError(error);
     this.#replace(seat);
+  }
+
+  /** What a thread has said before its end, and nobody has listened to yet. */
+  #hearOut(seat: Seat<Ready>, worker: Worker): void {
+    const { port } = seat;
+    if (port === undefined) return;
+    for (let last = receiveMessageOnPort(port); last; last = receiveMessageOnPort(port)) {
+      this.#heard(seat, worker, last.message);
+    }
   }
 
   #replace(seat: Seat<Ready>): void {

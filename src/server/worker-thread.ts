@@ -9,6 +9,7 @@ import type { Address } from "../sys/address.ts";
 import { ComputeClient } from "./compute-client.ts";
 import { isComputePort, READY_FOR_PORTS } from "./compute-messages.ts";
 import { loadHandlers } from "./handler-module.ts";
+import { isMove } from "./moves.ts";
 import { ReactorThread } from "./reactor-thread.ts";
 import {
   cloneable,
@@ -27,6 +28,7 @@ async function run(start: ReactorStart & WithPort): Promise<void> {
   start.port.on("message", async (message: ToWorker) => {
     if (message.kind === "model") {
       if (isComputePort(message.message)) compute?.connect(message.message);
+      else if (isMove(message.message)) thread?.moves.heard(message.message);
       return;
     }
     const clean = (await thread?.close(message.drainMs)) ?? true;
@@ -48,6 +50,7 @@ async function run(start: ReactorStart & WithPort): Promise<void> {
       placement: start.placement,
       pulse: start.pulse,
       compute: compute?.compute,
+      say: (message) => say({ kind: "model", message }),
       report: (error) => say({ kind: "error", error: cloneable(error) }),
     });
     if (compute !== undefined) say({ kind: "model", message: READY_FOR_PORTS });

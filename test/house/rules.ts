@@ -143,7 +143,7 @@ export const LONGEST_FILE = 400;
 /** Files that are longer, with the length they may have and why. Shorten one, and take it out here. */
 export const LONGER_ALLOWED: Readonly<Record<string, readonly [lines: number, why: string]>> = {
   "src/driver/simulated-driver.ts": [650, "the contract over a simulated kernel, with its faults"],
-  "src/reactor/reactor.ts": [410, "a turn, connections of both directions, the driver's events"],
+  "src/reactor/reactor.ts": [495, "a turn, connections of both directions, the driver's events"],
   "src/driver/uring-driver.ts": [412, "one mechanism, in the order of a connection's life"],
 };
 

@@ -19,6 +19,8 @@ export interface RunningModel {
   readonly address: Address;
   /** How the calling thread reaches connections and handlers. */
   readonly mail: ServerMail;
+  /** Moves connections from threads with many to threads with few; how many. Undefined: there is nowhere to move them to. */
+  rebalance?(): Promise<number>;
   /** Drains and ends; true when every connection had finished in time. */
   close(drainMs: number): Promise<boolean>;
   /** Settles when the model has ended: rejects when it could not go on by itself. */

@@ -20,6 +20,7 @@ import {
   ownTarget,
   type SharedListener,
 } from "../listener.ts";
+import { Moves } from "../moves.ts";
 import { ReactorKind } from "../reactor-kind.ts";
 import { Supervisor } from "../supervisor.ts";
 import type { ServerMail } from "../thread-mail.ts";
@@ -42,6 +43,7 @@ class MultiReactor implements RunningModel {
   readonly #kind: ReactorKind;
   readonly #threads: Supervisor<Address>;
   readonly #balancing: Balancing | undefined;
+  readonly #moves: Moves;
   readonly #end = deferred<void>();
   #listener: SharedListener | undefined;
   #wanted: Address | undefined;
@@ -52,6 +54,12 @@ class MultiReactor implements RunningModel {
     this.ended = this.#end.promise;
     const limits = limitsOfOne(plan);
     this.#balancing = balancingOf(plan, limits.connections);
+    this.#moves = new Moves({
+      seats: threads,
+      counters: plan.counters,
+      say: (seat, message) => this.#threads.say(seat, message),
+      works: (seat) => this.#threads.works(seat),
+    });
     this.#kind = new ReactorKind({
       plan,
       seats: threads,
@@ -59,6 +67,7 @@ class MultiReactor implements RunningModel {
       limits,
       target: () => this.#target(),
       balancing: this.#balancing,
+      moves: this.#moves,
       compute: pool,
       heard: (seat, message) => {
         if (message !== READY_FOR_PORTS) return;
@@ -101,6 +110,10 @@ class MultiReactor implements RunningModel {
     }
   }
 
+  rebalance(): Promise<number> {
+    return this.#moves.rebalance();
+  }
+
   async close(drainMs: number): Promise<boolean> {
     this.#listener?.stop();
     const clean = await this.#threads.close(drainMs);
@@ -113,6 +126,7 @@ class MultiReactor implements RunningModel {
   #release(): void {
     this.#listener?.close();
     this.#balancing?.close();
+    this.#moves.close();
     this.#kind.close();
   }
 
