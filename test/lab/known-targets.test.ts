@@ -8,7 +8,7 @@ import { type Behaviour, knownTarget } from "./known-targets.ts";
 import { errorCodes, load, onlyStage } from "./load.ts";
 
 for (const { name, skip } of DRIVERS) {
-  describe(`on the ${name} driver`, { skip }, () => {
+  describe(`on the ${name} driver`, { skip, concurrency: 4 }, () => {
     test("a closed loop counts every message, and its bytes", async (t) => {
       const target = await knownTarget(t, "echo");
       const result = await load(target, { driver: name, connections: 5, depth: 3, size: "10-500" });
@@ -84,6 +84,18 @@ test("a target that stalls shows in an open loop, and is hidden by a closed one"
   assert.deepEqual(closed.errors, []);
   assert.ok(closed.response.max > 50_000, `it stalled all the same: ${closed.response.max} µs`);
   assert.ok(closed.response.p99 < 30_000, `p99 of the closed loop: ${closed.response.p99} µs`);
+});
+
+test("service times leave out what waited to be sent, response times do not", async (t) => {
+  const target = await knownTarget(t, "late");
+  // The first message does not fit into the kernel's buffers: those behind it wait until the target reads.
+  const large = { size: String(8 * 1024 * 1024), rate: 20, durationMs: 300, connections: 1 };
+  const { errors, messages, response, service } = onlyStage(await load(target, large));
+  assert.deepEqual(errors, []);
+  assert.equal(messages, 6);
+  assert.ok(response.min > 100_000, `${response.min} µs after the last one was due`);
+  assert.ok(service.p50 < response.p50 / 2, `${service.p50} of ${response.p50} µs`);
+  assert.ok(response.max > 300_000 && service.max > 300_000, "the first one left at once");
 });
 
 test("a target that says more than it was asked", async (t) => {

@@ -10,6 +10,8 @@ export type Behaviour =
   | "echo"
   /** As echo, but all stands still for 100 ms in each second. */
   | "stall"
+  /** As echo, but reads nothing in a connection's first 400 ms. */
+  | "late"
   /** Takes out one byte after the first 10,000. */
   | "drop"
   /** Changes one byte after the first 10,000. */
@@ -27,6 +29,7 @@ export type Behaviour =
 
 const STALL_MS = 100;
 const STALL_EVERY_MS = 1000;
+const LATE_MS = 400;
 const INTACT_BYTES = 10_000;
 
 export interface KnownTarget {
@@ -56,6 +59,10 @@ function serve(behaviour: Behaviour, counts: Float64Array): Server {
     let seen = 0;
     let spoiled = false;
     socket.on("error", () => socket.destroy());
+    if (behaviour === "late") {
+      socket.pause();
+      setTimeout(() => socket.resume(), LATE_MS);
+    }
     socket.on("end", () => socket.end());
     socket.on("data", (bytes: Buffer) => {
       counts[1] = (counts[1] ?? 0) + bytes.length;
