@@ -9,14 +9,19 @@ import { benchDirectory, buildDirectory, builtProgram, bunProgram, denoProgram }
 export type Missing = Map<string, string>;
 
 export function buildAll(): Missing {
-  mkdirSync(buildDirectory, { recursive: true });
-  buildC("load", ["load.c", "load-epoll.c", "load-uring.c"], ["-luring"]);
-  buildC("echo-uring", ["echo-uring.c"], ["-luring"]);
-  buildC("echo-epoll", ["echo-epoll.c"], []);
+  buildReferences();
   const missing: Missing = new Map();
   buildGo(missing);
   installRuntimes(missing);
   return missing;
+}
+
+/** The C programs that everything is held against. */
+export function buildReferences(): void {
+  mkdirSync(buildDirectory, { recursive: true });
+  buildC("load", ["load.c", "load-epoll.c", "load-uring.c"], ["-luring"]);
+  buildC("echo-uring", ["echo-uring.c"], ["-luring"]);
+  buildC("echo-epoll", ["echo-epoll.c"], []);
 }
 
 function buildC(name: string, sources: readonly string[], libraries: readonly string[]): void {

@@ -159,7 +159,9 @@ async function runInView(
   const hooks = {
     signal,
     progress: (progress: Progress) => view.show(progress),
-    staged: (stage: StageResult) => view.staged(stage),
+    staged: (stage: StageResult) => {
+      if (job.ramp !== undefined || job.findMax !== undefined) view.staged(stage);
+    },
   };
   const watch = server?.watch();
   const result = await runLoad(watch === undefined ? job : { ...job, watch }, hooks);

@@ -22,7 +22,7 @@ export class LoadView {
     if (this.#quiet) return;
     if (this.#out.isTTY) {
       const line = `${bar(progress.done)} ${progressLine(progress)}`;
-      this.#out.write(`\r\x1b[2K${line.slice(0, Math.max(this.#out.columns - 1, 20))}`);
+      this.#out.write(`\r\x1b[2K${line.slice(0, (this.#out.columns || 80) - 1)}`);
       return;
     }
     const nowMs = performance.now();
@@ -33,7 +33,7 @@ export class LoadView {
 
   /** A stage of several is over: its line stays. */
   staged(stage: StageResult): void {
-    if (this.#quiet || stage.wantedRate === 0) return;
+    if (this.#quiet) return;
     this.end();
     const { response, errors } = stage;
     const failed = errors.length === 0 ? "" : `, ${errors[0]?.count} × ${errors[0]?.code}`;

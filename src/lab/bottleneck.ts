@@ -1,6 +1,7 @@
 // Was it the generator that set the pace? Figures of a run in which it did say little about the target, so it is said.
 
 import type { GeneratorThread, LatencyFigures, Mode, ServerFigures } from "./result.ts";
+import { time } from "./units.ts";
 
 /** Share of a window from which on a thread had no time to spare. */
 const FULL = 0.95;
@@ -27,7 +28,7 @@ export function bottleneckOf(evidence: BottleneckEvidence): string | null {
 
 function lateness({ lateness: late, response }: BottleneckEvidence): string | null {
   if (late.p99 < LATE_US || late.p99 < response.p99 * LATE_SHARE) return null;
-  return `messages left up to ${Math.round(late.p99)} µs (p99) behind their schedule: the generator, not the target, is late; use more threads or a lower rate`;
+  return `messages left ${time(late.p99)} (p99) behind their schedule: the generator, not the target, is late; use more threads or a lower rate`;
 }
 
 /** A loop that never waits for answers, while no thread of the target is at its limit. */

@@ -132,10 +132,11 @@ function plot(
     const text = `<text x="${LEFT - 6}" y="${Number(y) + 4}" text-anchor="end">${unit(part * mostY)}</text>`;
     return `<line x1="${LEFT}" x2="${WIDTH - MARGIN}" y1="${y}" y2="${y}" stroke="var(--line)"/>${text}`;
   });
-  const marks = ticks.map(
-    ([x, text]) =>
-      `<text x="${atX(x).toFixed(1)}" y="${HEIGHT - 8}" text-anchor="middle">${text}</text>`,
-  );
+  const marks = ticks.map(([x, text]) => {
+    // The last one must not stick out.
+    const anchor = atX(x) > WIDTH - LEFT / 2 ? "end" : "middle";
+    return `<text x="${atX(x).toFixed(1)}" y="${HEIGHT - 8}" text-anchor="${anchor}">${text}</text>`;
+  });
   const drawing = [...levels, ...lines, ...marks].join("");
   return `<h2>${title}</h2><svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${title}">${drawing}</svg>`;
 }

@@ -118,12 +118,10 @@ export class LoadRun {
     );
     await this.#warmUp(rate, beginEpochMs, over);
     const window = new WatchedWindow(this.#threads, this.#watch?.begin());
-    const count = Math.max(
-      Math.floor(durationMs / Math.max(durationMs / SLICES, LEAST_SLICE_MS)),
-      1,
-    );
-    for (let n = 1; n < count; n++) {
-      if (await this.#until(beginEpochMs + (n * durationMs) / count, over)) break;
+    const sliceMs = Math.max(durationMs / SLICES, LEAST_SLICE_MS);
+    // Who comes late to a cut leaves out those that are due with it: no slice is much shorter than the others.
+    for (let n = 1; (n + 1) * sliceMs <= durationMs; n = this.#cutAfter(beginEpochMs, sliceMs, n)) {
+      if (await this.#until(beginEpochMs + n * sliceMs, over)) break;
       const slice = window.cut(epochMs() - beginEpochMs, this.#watch?.read());
       this.#tell("measuring", rate, slice.toMs / durationMs, slice);
     }
@@ -132,6 +130,10 @@ export class LoadRun {
     this.#tell("cool-down", rate, 1, window.slices.at(-1) ?? null);
     await over;
     return window;
+  }
+
+  #cutAfter(beginEpochMs: number, sliceMs: number, cut: number): number {
+    return Math.max(cut + 1, Math.ceil((epochMs() - beginEpochMs) / sliceMs + 0.5));
   }
 
   async #warmUp(rate: number, beginEpochMs: number, over: Promise<boolean>): Promise<void> {
