@@ -126,7 +126,9 @@ async function run(args: readonly string[]): Promise<number> {
   try {
     const address = server?.address ?? (await resolveTarget(positionals[0] ?? ""));
     const job = plannedJob(address, values, args);
-    const result = await runInView(job, server, values, interruption());
+    const ran = await runInView(job, server, values, interruption());
+    await server?.stop();
+    const result = { ...ran, serverStatistics: server?.statistics ?? null };
     report(result, values);
     if (result.interrupted) return EXIT_INTERRUPTED;
     return result.ok ? 0 : 1;

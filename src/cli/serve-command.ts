@@ -82,7 +82,9 @@ async function run(args: readonly string[]): Promise<number> {
   stopStatistics?.();
   say(values, "closing", `closing: connections may finish within ${drainMs} ms`);
   const clean = await server.close({ drainMs });
-  const { accepted, messages } = server.statistics();
+  const statistics = server.statistics();
+  const { accepted, messages } = statistics;
+  if (values.json === true) console.log(JSON.stringify({ event: "statistics", ...statistics }));
   const left = clean ? "all finished" : "some were cut off";
   say(values, "closed", `closed after ${accepted} connections and ${messages} messages: ${left}`);
   return 0;

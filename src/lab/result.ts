@@ -20,6 +20,8 @@ export interface LoadResult {
   readonly plan: PlanFigures;
   /** One; or one for each rate of a ramp or a search, in the order they were run. */
   readonly stages: readonly StageResult[];
+  /** What the server has counted itself, from its start to its end: of one that was started for the run, and tells. */
+  readonly serverStatistics: Readonly<Record<string, number>> | null;
   /** Of a search only. */
   readonly findMax: FindMaxResult | null;
   /** The run was ended early, by a signal: what is here is what there was by then. */

@@ -72,6 +72,7 @@ export async function runLoad(job: LoadJob, hooks: LoadHooks = {}): Promise<Load
     machine: describeMachine(),
     plan: planFigures(plan),
     stages,
+    serverStatistics: null,
     findMax: found,
     interrupted: run.interrupted,
     ok: !run.interrupted && (searched || stages.every(({ errors }) => errors.length === 0)),

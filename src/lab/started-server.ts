@@ -25,11 +25,13 @@ export interface ServerOptions {
 const HOST = "127.0.0.1";
 const PORT = "{port}";
 const POLL_MS = 10;
-const OUTPUT_TAIL = 4000;
+/** Kept of its output: a last line of statistics fits, also of many threads. */
+const OUTPUT_TAIL = 256 * 1024;
 /** Below the range of ephemeral ports, so that no client's own port is in the way. */
 const LOWEST_PORT = 20_000;
 const HIGHEST_PORT = 31_999;
 const TRIES = 100;
+const STATISTICS = '{"event":"statistics"';
 
 export class StartedServer {
   readonly address: InternetAddress;
@@ -75,6 +77,21 @@ export class StartedServer {
   /** The end of what it has said on stdout and stderr. */
   get output(): string {
     return this.#guard.output;
+  }
+
+  /**
+   * What a server says of itself in a last line of JSON, `{"event":"statistics","messages":…}` as `sluice serve --json` has
+   * it: its numbers by their names. Null when it has not ended yet, or says nothing.
+   */
+  get statistics(): Readonly<Record<string, number>> | null {
+    const line = this.output.split("\n").findLast((text) => text.startsWith(STATISTICS));
+    if (line === undefined) return null;
+    const said: Record<string, unknown> = JSON.parse(line);
+    return Object.fromEntries(
+      Object.entries(said).flatMap(([name, value]) =>
+        typeof value === "number" ? [[name, value] as const] : [],
+      ),
+    );
   }
 
   /** SIGTERM, and SIGKILL when that does not help. Resolves when all its processes are gone. */
@@ -147,7 +164,7 @@ class Guard {
   }
 
   #said(): string {
-    const last = this.output.trim().split("\n").slice(-3).join(" / ");
+    const last = this.output.trim().split("\n").slice(-3).join(" / ").slice(-1000);
     return last === "" ? "" : `; it said: ${last}`;
   }
 }

@@ -27,6 +27,7 @@ export function textReport(result: LoadResult): string {
     );
     lines.push(`no higher, since ${why}`);
   }
+  lines.push(...ownStatistics(result));
   if (result.interrupted) lines.push("", "interrupted: this is what there was so far");
   return lines.join("\n");
 }
@@ -121,6 +122,13 @@ function aboutServer({ server, seconds }: StageResult): string[] {
       `${server.threads} threads, ${count(server.descriptors)} descriptors, ${perSecond(server.voluntarySwitches)} + ${perSecond(server.involuntarySwitches)} context switches/s`,
     ),
   ];
+}
+
+/** What the server says of itself; zeros say nothing. */
+function ownStatistics({ serverStatistics }: LoadResult): string[] {
+  const told = Object.entries(serverStatistics ?? {}).filter(([, value]) => value !== 0);
+  if (told.length === 0) return [];
+  return [row("it counted", told.map(([name, value]) => `${name} ${count(value)}`).join(", "))];
 }
 
 function commands({ processes }: ServerFigures): string {

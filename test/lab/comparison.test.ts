@@ -124,6 +124,7 @@ function made(seed: number, behaviour: Behaviour, change: Partial<LoadResult> = 
         server: null,
       },
     ],
+    serverStatistics: null,
     findMax: null,
     interrupted: false,
     ok: true,

@@ -99,10 +99,16 @@ describe("sluice load", { concurrency: 3 }, () => {
   });
 
   test("a server of its own, and churn", async (t) => {
-    const command = `${process.execPath} src/cli/main.ts serve --port {port} --model event-loop`;
+    const command = `${process.execPath} src/cli/main.ts serve --port {port} --model event-loop --json`;
     const child = Child.cli(t, "load", "--server", command, ...SHORT, "--churn");
     assert.deepEqual(await child.exit(), { code: 0, signal: null }, child.story());
     assert.match(child.stdout, /^connect +\d/m);
+    // Its own statistics: one message a connection, and one connection to see whether it listens.
+    const counted = /^it counted .*accepted ([\d,]+).* messages ([\d,]+)/m.exec(child.stdout);
+    const [accepted = 0, messages = 0] = (counted ?? [])
+      .slice(1)
+      .map((figure) => Number(figure.replaceAll(",", "")));
+    assert.ok(messages > 10 && accepted >= messages, child.story());
     if (existsSync("/proc/self/stat"))
       assert.match(child.stdout, /^server +\S*node .*\(pid \d+\)$/m);
   });
