@@ -6,7 +6,7 @@ import { Buffer } from "node:buffer";
 import { describe, type TestContext, test } from "node:test";
 import type { ServeOptions } from "../../src/server/options.ts";
 import { type Server, serve } from "../../src/server/serve.ts";
-import { DRIVERS } from "../support/drivers.ts";
+import { DRIVERS, RAW_DRIVERS } from "../support/drivers.ts";
 import { LineClient, onEachThread, onThread } from "../support/line-client.ts";
 import { assertEmpty } from "../support/server.ts";
 import { until } from "../support/until.ts";
@@ -237,3 +237,27 @@ test("limits of subscriptions, and topics that are none", async (t) => {
   assert.throws(() => server.publish("a", Buffer.alloc(300_000)), /do not fit a mailbox/);
   assert.throws(() => server.broadcast(() => 1), /can be cloned/);
 });
+
+for (const options of [
+  { model: "thread-per-connection" },
+  { model: "thread-pool", threads: 3 },
+] as const) {
+  test(`the same under ${options.model}`, { skip: RAW_DRIVERS[1]?.skip ?? false }, async (t) => {
+    const server = await start(t, options);
+    const [one, two, three] = await Promise.all(
+      [1, 2, 3].map(() => LineClient.connect(t, server.address)),
+    );
+    assert.ok(one && two && three);
+    for (const client of [one, two]) assert.equal(await client.ask("sub a"), "true");
+    assert.equal(await three.ask("pub a hello"), "true");
+    for (const client of [one, two]) await client.next((line) => line === "hello", 0, "hello");
+    assert.equal(await one.ask("pub a there"), "true");
+    await two.next((line) => line === "there", 0, "there");
+    assert.equal(server.publish("a", "all\n"), true);
+    for (const client of [one, two]) await client.next((line) => line === "all", 0, "all");
+    assert.equal(await one.ask("set k v"), "set");
+    assert.equal(await three.ask("get k"), "v");
+    assert.equal(await two.ask("count n 2"), "2");
+    assert.equal(await three.ask("count n 2"), "4");
+  });
+}
