@@ -13,6 +13,7 @@ import { parseSizes } from "../../src/lab/sizes.ts";
 import { type WorkloadName, workloadKind } from "../../src/lab/workloads/choose-workload.ts";
 import type { Workload, WorkloadContext } from "../../src/lab/workloads/workload.ts";
 import { serve } from "../../src/server/serve.ts";
+import { bytes, call, service } from "../../src/service/service.ts";
 import { knownTarget } from "./known-targets.ts";
 import { errorCodes, load, onlyStage } from "./load.ts";
 
@@ -121,6 +122,27 @@ describe("real servers understand", () => {
     const result = await load(server, { workload: "resp", depth: 8, size: "1-2000" });
     assert.deepEqual(errorCodes(result), []);
     assert.ok(onlyStage(result).messages > 100);
+  });
+
+  for (const workload of ["swp", "swp-publish"] as const) {
+    test(`${workload}: a service`, async (t) => {
+      const routes = { echo: call(bytes, bytes, (body) => body) };
+      const table = service(routes, { authorize: (_context, _action, name) => name !== "secret" });
+      const server = await serve({ ...table, model: "event-loop" });
+      t.after(() => server.close());
+      const result = await load(server, { workload, depth: 8, size: "1-2000" });
+      assert.deepEqual(errorCodes(result), []);
+      assert.ok(onlyStage(result).messages > 100);
+    });
+  }
+
+  test("swp-publish: who may not is told", async (t) => {
+    const server = await serve({ ...service({}), model: "event-loop" });
+    t.after(() => server.close());
+    const result = await load(server, { workload: "swp-publish", durationMs: 100 });
+    const [error] = onlyStage(result).errors;
+    assert.equal(error?.code, "ERROR_ANSWER");
+    assert.match(error?.text ?? "", /PERMISSION_DENIED/);
   });
 
   test("http: node:http", async (t) => {

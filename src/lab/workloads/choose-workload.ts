@@ -6,7 +6,7 @@ import { lengthPrefix } from "./length-prefix.ts";
 import { lines } from "./lines.ts";
 import { resp } from "./resp.ts";
 import { scenarioWorkload } from "./scenario.ts";
-import { swp } from "./swp.ts";
+import { swp, swpPublish } from "./swp.ts";
 import type { Workload, WorkloadContext } from "./workload.ts";
 
 export const WORKLOADS = [
@@ -16,6 +16,7 @@ export const WORKLOADS = [
   "resp",
   "http",
   "swp",
+  "swp-publish",
   "scenario",
 ] as const;
 export type WorkloadName = (typeof WORKLOADS)[number];
@@ -46,6 +47,11 @@ const KINDS: Readonly<Record<WorkloadName, WorkloadKind>> = {
     summary: "SWP/1: calls of the route echo with raw bodies that must come back",
     defaultSize: "32",
     make: swp,
+  },
+  "swp-publish": {
+    summary: "SWP/1: publications on the topic load, acknowledged",
+    defaultSize: "32",
+    make: swpPublish,
   },
   scenario: {
     summary: "a module of your own: --scenario FILE",

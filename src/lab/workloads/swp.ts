@@ -1,5 +1,5 @@
-// SWP/1: calls of the route "echo" with raw bodies; the same body must come back on the same stream. Sizes are those of the
-// bodies.
+// SWP/1: calls of the route "echo" with raw bodies; the same body must come back on the same stream. Or publications on the
+// topic "load", each of which is acknowledged once it is handed to the subscribers. Sizes are those of the bodies.
 //
 // The tape has one request for each of as many streams, so that the stream of an answer says which body it must be. The first
 // piece of a connection has the preface and HELLO in front, and announces a window that no run uses up.
@@ -25,10 +25,19 @@ import { Chunk } from "./counted-answers.ts";
 import { randomBytes, Tape } from "./tape.ts";
 import { AnswerError, type Workload, type WorkloadContext } from "./workload.ts";
 
-const ROUTE = "echo";
+/** What is opened for each message, and whether its answer is its body again. */
+interface Asked {
+  readonly kind: number;
+  readonly name: string;
+  readonly echoed: boolean;
+}
+
+const CALL: Asked = { kind: KIND.CALL, name: "echo", echoed: true };
+const PUBLICATION: Asked = { kind: KIND.PUBLISH, name: "load", echoed: false };
 /** As many as a server takes at a time by default, and one less than that can be in flight. */
 const STREAMS = WIRE_LIMITS.streams.default;
 const MIB = 1024 * 1024;
+const NOTHING = Buffer.alloc(0);
 
 interface SwpSession {
   request: number;
@@ -38,13 +47,18 @@ interface SwpSession {
 }
 
 export function swp(context: WorkloadContext): Workload {
-  return new SwpWorkload(context);
+  return new SwpWorkload(CALL, context);
+}
+
+export function swpPublish(context: WorkloadContext): Workload {
+  return new SwpWorkload(PUBLICATION, context);
 }
 
 class SwpWorkload implements Workload<SwpSession>, FrameSink {
   readonly batch = { offset: 0, length: 0 };
   readonly outputBytes: number;
-  readonly #bodies: readonly Buffer[];
+  /** By the index of their stream. */
+  readonly #answers: readonly Buffer[];
   readonly #tape: Tape;
   readonly #greeting = greeting();
   readonly #verify: boolean;
@@ -53,9 +67,10 @@ class SwpWorkload implements Workload<SwpSession>, FrameSink {
   readonly #view = new InputView();
   #complete = 0;
 
-  constructor({ sizes, random, verify, report }: WorkloadContext) {
-    this.#bodies = Array.from({ length: STREAMS }, () => randomBytes(random, sizes.draw(random)));
-    this.#tape = new Tape(this.#bodies.map((body, index) => openFrame(2 * index + 1, body)));
+  constructor(asked: Asked, { sizes, random, verify, report }: WorkloadContext) {
+    const bodies = Array.from({ length: STREAMS }, () => randomBytes(random, sizes.draw(random)));
+    this.#answers = bodies.map((body) => (asked.echoed ? body : NOTHING));
+    this.#tape = new Tape(bodies.map((body, index) => openFrame(asked, 2 * index + 1, body)));
     this.#verify = verify;
     this.#report = report;
     const bytes = this.#greeting.length + this.#tape.bytes.length;
@@ -114,7 +129,7 @@ class SwpWorkload implements Workload<SwpSession>, FrameSink {
   #answer(stream: number, bytes: Buffer, offset: number, length: number): void {
     this.#complete++;
     if (!this.#verify) return;
-    const body = this.#bodies[stream >>> 1];
+    const body = this.#answers[stream >>> 1];
     if (body?.compare(bytes, offset, offset + length) === 0) return;
     throw new AnswerError("WRONG_CONTENT", `stream ${stream} has another body than was sent`);
   }
@@ -127,9 +142,9 @@ function greeting(): Buffer {
   return Buffer.concat([Uint8Array.from(PREFACE), writer.bytes.subarray(0, writer.end)]);
 }
 
-function openFrame(stream: number, body: Buffer): Buffer {
+function openFrame({ kind, name }: Asked, stream: number, body: Buffer): Buffer {
   const writer = new FrameWriter();
-  const open = { kind: KIND.CALL, codec: CODEC.RAW, name: ROUTE };
+  const open = { kind, codec: CODEC.RAW, name };
   encodeOpen(writer, stream, FLAG.END, open, body, 0, body.length);
   return Buffer.from(writer.bytes.subarray(0, writer.end));
 }
