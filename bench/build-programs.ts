@@ -20,7 +20,7 @@ export function buildAll(): Missing {
 export function buildReferences(): void {
   mkdirSync(buildDirectory, { recursive: true });
   buildC("load", ["load.c", "load-epoll.c", "load-uring.c"], ["-luring"]);
-  buildC("echo-uring", ["echo-uring.c"], ["-luring"]);
+  buildC("echo-uring", ["echo-uring.c"], ["-luring", "-pthread"]);
   buildC("echo-epoll", ["echo-epoll.c"], []);
 }
 

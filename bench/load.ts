@@ -44,11 +44,12 @@ export async function runLoad(
   target: LoadTarget,
   loadArguments: readonly string[],
   notice: (event: "begin" | "end") => void = () => {},
+  cores = String(LOAD_CORE),
 ): Promise<LoadResult> {
   const child = spawn(
     "taskset",
     [
-      ...["-c", String(LOAD_CORE), builtProgram("load")],
+      ...["-c", cores, builtProgram("load")],
       ...["--port", String(target.port), "--server-pid", String(target.pid)],
       ...loadArguments,
     ],

@@ -12,6 +12,12 @@ export interface Timing {
   readonly holdSeconds: number;
 }
 
+/** Which cores they may use, in taskset's words; each has one of its own when it is left out. */
+export interface Cores {
+  readonly server: string;
+  readonly load: string;
+}
+
 /** After the warm-up of the idle scenario, before the memory is read for the first time. */
 const SETTLE_MS = 1_000;
 
@@ -20,13 +26,14 @@ export async function measure(
   server: Server,
   round: number,
   timing: Timing,
+  cores?: Cores,
 ): Promise<Measurement> {
-  const running = await startServer(server);
+  const running = await startServer(server, cores?.server);
   try {
     const figures =
       scenario.kind === "idle"
         ? await measureIdle(scenario, running, timing)
-        : await measureLoad(scenario, running, timing);
+        : await measureLoad(scenario, running, timing, cores?.load);
     const end = running.ended();
     if (end !== undefined) throw new Error(end);
     return { server: server.name, round, ...figures };
@@ -46,6 +53,7 @@ async function measureLoad(
   scenario: Scenario,
   running: RunningServer,
   timing: Timing,
+  loadCores?: string,
 ): Promise<Figures> {
   let rss: number | undefined;
   const result = await runLoad(
@@ -57,6 +65,7 @@ async function measureLoad(
     (event) => {
       if (event === "end") rss = rssBytes(running.pid);
     },
+    loadCores,
   );
   return figuresOf(result, rss);
 }

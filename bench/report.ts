@@ -11,6 +11,7 @@ import {
   roundsOf,
   table,
 } from "./markdown.ts";
+import { modelsReport } from "./models-report.ts";
 import type { Measurement, Provenance, Results, ScenarioResult } from "./results.ts";
 import { KERNEL_TICK_MS, type Scenario, scenarios } from "./scenarios.ts";
 import { LOAD_CORE, REFERENCE, SERVER_CORE, servers } from "./servers.ts";
@@ -31,10 +32,11 @@ export function report(results: Results): string {
   });
   const parts = [
     "# Results",
-    "Written by `npm run bench`, `npm run bench:key-value` and `npm run bench:mailbox` from `results.json`; changes made by hand are lost.",
+    "Written by `npm run bench`, `npm run bench:key-value`, `npm run bench:mailbox` and `npm run bench:models` from `results.json`; changes made by hand are lost.",
     machineSection([
       ...measured.map(({ result }) => result.provenance),
       ...(results.keyValue === undefined ? [] : [results.keyValue.provenance]),
+      ...(results.models === undefined ? [] : [results.models.provenance]),
     ]),
   ];
   if (measured.length > 0) {
@@ -43,6 +45,7 @@ export function report(results: Results): string {
   }
   if (results.keyValue !== undefined) parts.push(keyValueReport(results.keyValue));
   if (results.mailbox !== undefined) parts.push(mailboxReport(results.mailbox));
+  if (results.models !== undefined) parts.push(modelsReport(results.models));
   return `${parts.join("\n\n")}\n`;
 }
 

@@ -94,11 +94,31 @@ export interface MailboxResult {
   readonly fanOuts: readonly FanOutMeasurement[];
 }
 
+/** One server under one load of the models' part; what was not measured there is left out. */
+export interface ModelMeasurement {
+  readonly part: "one-thread" | "two-threads" | "heavy" | "threads";
+  readonly scenario: string;
+  readonly server: string;
+  readonly round: number;
+  readonly messagesPerSecond: number;
+  readonly p99Us: number;
+  readonly rssBytes?: number;
+  /** Resident memory that came with the connections, by their number. */
+  readonly rssPerConnectionBytes?: number;
+}
+
+export interface ModelsResult {
+  readonly provenance: Provenance;
+  readonly measurements: readonly ModelMeasurement[];
+  readonly absences: readonly Absence[];
+}
+
 export interface Results {
   readonly version: 1;
   readonly scenarios: Readonly<Record<string, ScenarioResult>>;
   readonly keyValue?: KeyValueResult;
   readonly mailbox?: MailboxResult;
+  readonly models?: ModelsResult;
 }
 
 /** Partial results (few rounds, few servers) never overwrite those that are published. */

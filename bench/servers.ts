@@ -38,7 +38,12 @@ export const REFERENCE = "c-io_uring";
 
 const listening = (port: number): string => `listening on 127.0.0.1:${port}`;
 
-export function sluice(name: string, example: string, driver: string): Server {
+export function sluice(
+  name: string,
+  example: string,
+  driver: string,
+  model: readonly string[] = ["event-loop"],
+): Server {
   const main = `${rootDirectory}src/cli/main.ts`;
   return {
     name,
@@ -48,7 +53,7 @@ export function sluice(name: string, example: string, driver: string): Server {
     command: (port) => [
       ...[process.execPath, main, "serve", `${rootDirectory}examples/${example}`],
       ...["--port", String(port), "--host", "127.0.0.1"],
-      ...["--driver", driver, "--model", "event-loop"],
+      ...["--driver", driver, "--model", ...model],
     ],
   };
 }
@@ -107,10 +112,13 @@ export function reasonMissing(server: Server): string | undefined {
   return `${server.needs.replace(rootDirectory, "")} is not there`;
 }
 
-/** On a core of its own; throws when it does not come up, with what it said. */
-export async function startServer(server: Server): Promise<RunningServer> {
+/** On a core of its own, or those given (taskset's way to say it); throws when it does not come up, with what it said. */
+export async function startServer(
+  server: Server,
+  cores = String(SERVER_CORE),
+): Promise<RunningServer> {
   const port = await freePort();
-  const child = spawn("taskset", ["-c", String(SERVER_CORE), ...server.command(port)], {
+  const child = spawn("taskset", ["-c", cores, ...server.command(port)], {
     cwd: rootDirectory,
     env: { ...process.env, ...server.environment },
     stdio: ["ignore", "pipe", "pipe"],

@@ -1,7 +1,7 @@
 /*
  * The reference that every ratio in RESULTS.md is taken to: a TCP echo server
- * on io_uring, one thread, written as one would write it in C when only this
- * matters. Usage: echo-uring PORT
+ * on io_uring, written as one would write it in C when only this matters: one
+ * thread, or several with a ring each. Usage: echo-uring PORT [THREADS]
  *
  * How bytes travel: a multishot receive lets the kernel pick a buffer from a
  * ring that we provided; the same buffer is handed to a send; when that send
@@ -26,6 +26,7 @@
 #include <liburing.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -48,10 +49,11 @@ enum {
   BUFFER_STRIDE = BUFFER_BYTES + 64,
   BUFFER_GROUP = 0,
   BACKLOG = 4096,
+  MOST_THREADS = 64,
   NONE = -1,
 };
 
-enum operation { ACCEPT, RECEIVE, SEND, CLOSE };
+enum operation { ACCEPT, ADOPT, HAND_OVER, RECEIVE, SEND, CLOSE };
 
 struct connection {
   bool receiving; /* a multishot receive is armed */
@@ -62,18 +64,22 @@ struct connection {
   int next_starved;
 };
 
-static struct io_uring ring;
-static struct io_uring_buf_ring *buffer_ring;
-static uint8_t *buffers;
-static int buffers_to_publish; /* added to the ring, its tail not yet moved */
-static int free_buffers = BUFFER_COUNT;
-static int next_buffer[BUFFER_COUNT];
-static unsigned buffer_length[BUFFER_COUNT];
+/* Each thread has all of its own; only the first one accepts. */
+static _Thread_local struct io_uring ring;
+static _Thread_local struct io_uring_buf_ring *buffer_ring;
+static _Thread_local uint8_t *buffers;
+static _Thread_local int buffers_to_publish; /* added to the ring, its tail not yet moved */
+static _Thread_local int free_buffers = BUFFER_COUNT;
+static _Thread_local int next_buffer[BUFFER_COUNT];
+static _Thread_local unsigned buffer_length[BUFFER_COUNT];
 
-static struct connection *connections;
-static int starved_head = NONE, starved_tail = NONE;
+static _Thread_local struct connection *connections;
+static _Thread_local int starved_head = NONE, starved_tail = NONE;
 static int listener;
-static bool accepting;
+static int thread_count = 1;
+static int ring_descriptors[MOST_THREADS];
+static pthread_barrier_t all_ready;
+static _Thread_local bool accepts, accepting;
 
 static void fail(const char *what, int error) {
   fprintf(stderr, "echo-uring: %s: %s\n", what, strerror(error));
@@ -178,12 +184,30 @@ static void close_when_quiet(int descriptor) {
   tag(entry, CLOSE, descriptor);
 }
 
+/* TCP_NODELAY is inherited from the listener. */
+static void adopt(int descriptor) {
+  connections[descriptor] = (struct connection){.head = NONE};
+  arm_receive(descriptor);
+}
+
+/* Each thread in turn: what the kernel does with several rings that accept is not fair. */
+static void place(int descriptor) {
+  static int turn;
+  int thread = turn++ % thread_count;
+  if (thread == 0) {
+    adopt(descriptor);
+    return;
+  }
+  struct io_uring_sqe *entry = next_entry();
+  io_uring_prep_msg_ring(entry, ring_descriptors[thread], (unsigned)descriptor,
+                         (uint64_t)ADOPT << 32, 0);
+  tag(entry, HAND_OVER, descriptor);
+}
+
 static void accepted(int result, unsigned flags) {
   accepting = (flags & IORING_CQE_F_MORE) != 0;
   if (result >= 0) {
-    /* TCP_NODELAY is inherited from the listener. */
-    connections[result] = (struct connection){.head = NONE};
-    arm_receive(result);
+    place(result);
     if (!accepting) arm_accept();
   } else if (result == -ECONNABORTED || result == -EINTR) {
     if (!accepting) arm_accept();
@@ -245,9 +269,11 @@ static void run_turn(void) {
     int descriptor = (int)(uint32_t)data;
     switch ((enum operation)(data >> 32)) {
       case ACCEPT: accepted(completion->res, completion->flags); break;
+      case ADOPT: adopt(completion->res); break;
+      case HAND_OVER: if (completion->res < 0) fail("message to a ring", -completion->res); break;
       case RECEIVE: received(descriptor, completion->res, completion->flags); break;
       case SEND: sent(descriptor, completion->res); break;
-      case CLOSE: if (!accepting) arm_accept(); break;
+      case CLOSE: if (accepts && !accepting) arm_accept(); break;
     }
   }
   io_uring_cq_advance(&ring, handled);
@@ -297,7 +323,6 @@ static void allow_many_connections(void) {
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) fail("getrlimit", errno);
   limit.rlim_cur = limit.rlim_max;
   if (setrlimit(RLIMIT_NOFILE, &limit) != 0) fail("setrlimit", errno);
-  connections = map((size_t)limit.rlim_cur * sizeof(struct connection));
 }
 
 static void open_listener(int port) {
@@ -315,18 +340,37 @@ static void open_listener(int port) {
   }
 }
 
+static void *run_thread(void *argument) {
+  int thread = (int)(intptr_t)argument;
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) fail("getrlimit", errno);
+  connections = map((size_t)limit.rlim_cur * sizeof(struct connection));
+  open_ring();
+  provide_buffers();
+  ring_descriptors[thread] = ring.ring_fd;
+  pthread_barrier_wait(&all_ready);
+  accepts = thread == 0;
+  if (accepts) arm_accept();
+  for (;;) run_turn();
+  return NULL; /* never reached */
+}
+
 int main(int count, char **arguments) {
-  int port = count == 2 ? atoi(arguments[1]) : 0;
-  if (port < 1 || port > 65535) {
-    fprintf(stderr, "usage: echo-uring PORT\n");
+  int port = count >= 2 ? atoi(arguments[1]) : 0;
+  if (count == 3) thread_count = atoi(arguments[2]);
+  if (count > 3 || port < 1 || port > 65535 || thread_count < 1 || thread_count > MOST_THREADS) {
+    fprintf(stderr, "usage: echo-uring PORT [THREADS]\n");
     return 2;
   }
   allow_many_connections();
   open_listener(port);
-  open_ring();
-  provide_buffers();
-  arm_accept();
+  pthread_barrier_init(&all_ready, NULL, (unsigned)thread_count);
+  for (int thread = 1; thread < thread_count; thread++) {
+    pthread_t started;
+    int error = pthread_create(&started, NULL, run_thread, (void *)(intptr_t)thread);
+    if (error != 0) fail("pthread_create", error);
+  }
   printf("listening on 127.0.0.1:%d\n", port);
   fflush(stdout);
-  for (;;) run_turn();
+  run_thread((void *)(intptr_t)0);
 }

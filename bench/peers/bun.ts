@@ -13,9 +13,11 @@ interface BunSocket {
 /** The part of Bun's API that is used here, so that this file needs no types of Bun's. */
 declare const Bun: {
   argv: string[];
+  env: Record<string, string | undefined>;
   listen(options: {
     hostname: string;
     port: number;
+    reusePort: boolean;
     socket: {
       open(socket: BunSocket): void;
       data(socket: BunSocket, bytes: Uint8Array): void;
@@ -30,6 +32,7 @@ const port = Number(Bun.argv[2]);
 Bun.listen({
   hostname: "127.0.0.1",
   port,
+  reusePort: Bun.env.REUSE_PORT === "1",
   socket: {
     open(socket) {
       socket.data = { rest: [] };

@@ -11,7 +11,12 @@ interface DenoConnection {
 /** The part of Deno's API that is used here, so that this file needs no types of Deno's. */
 declare const Deno: {
   args: string[];
-  listen(options: { hostname: string; port: number }): AsyncIterable<DenoConnection>;
+  /** Asking for it needs a permission; an argument does not. */
+  listen(options: {
+    hostname: string;
+    port: number;
+    reusePort: boolean;
+  }): AsyncIterable<DenoConnection>;
 };
 
 async function echo(connection: DenoConnection): Promise<void> {
@@ -32,6 +37,10 @@ async function echo(connection: DenoConnection): Promise<void> {
 }
 
 const port = Number(Deno.args[0]);
-const listener = Deno.listen({ hostname: "127.0.0.1", port });
+const listener = Deno.listen({
+  hostname: "127.0.0.1",
+  port,
+  reusePort: Deno.args[1] === "reuse-port",
+});
 console.log(`listening on 127.0.0.1:${port}`);
 for await (const connection of listener) void echo(connection);

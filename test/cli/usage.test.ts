@@ -41,7 +41,7 @@ const USAGE: readonly Mistake[] = [
   [
     ["serve", "--model", "fork"],
     2,
-    /--model takes multi-reactor, event-loop, thread-pool, .*, not "fork"/,
+    /--model takes multi-reactor, hybrid, event-loop, thread-pool, .*, not "fork"/,
   ],
   [["serve", "--threads", "0"], 2, /--threads takes an integer from 1 to 512/],
   [["serve", "--threads", "257"], 2, /threads must be an integer from 1 to 256, not 257/],
