@@ -1,7 +1,8 @@
 // `npm run bench:load`: is `sluice load` fast enough that a C server is the bottleneck? It and the C generators, on epoll and
 // io_uring, in turns against the C server on io_uring: messages/s as ratios to the C generator on epoll in the same round.
 //
-// All of them compare every byte. Server and generator have a core each.
+// All of them compare every byte. Server and generator have a core each. Beside the rate stands what a message costs the
+// generator in CPU: the rate is bounded by the slower one of generator and server, and by whoever else has their cores.
 
 import { spawn } from "node:child_process";
 import { parseArgs } from "node:util";
@@ -20,7 +21,8 @@ const SCENARIOS = [
 ] as const;
 type Scenario = (typeof SCENARIOS)[number];
 
-const GENERATORS = ["C epoll", "C io_uring", "sluice load"] as const;
+const BASE = "C epoll";
+const GENERATORS = [BASE, "C io_uring", "sluice load"] as const;
 
 const { values } = parseArgs({
   options: {
@@ -29,11 +31,16 @@ const { values } = parseArgs({
   },
 });
 
-async function messagesPerSecond(
+interface Figures {
+  readonly perSecond: number;
+  readonly cpuUs: number;
+}
+
+async function measure(
   generator: (typeof GENERATORS)[number],
   server: RunningServer,
   scenario: Scenario,
-): Promise<number> {
+): Promise<Figures> {
   const { connections, size, depth } = scenario;
   const shape = ["--connections", connections, "--size", size, "--depth", depth].map(String);
   if (generator === "sluice load") return sluiceLoad(server.port, shape);
@@ -41,10 +48,11 @@ async function messagesPerSecond(
   const times = ["--seconds", values.seconds, "--warmup", "1"];
   const mode = ["--mode", "closed", "--verify", "--engine", engine];
   const result = await runLoad(server, [...mode, ...shape, ...times]);
-  return result.messagesPerSecond;
+  const cpuUs = (result.load.busy * 1e6) / result.messagesPerSecond;
+  return { perSecond: result.messagesPerSecond, cpuUs };
 }
 
-async function sluiceLoad(port: number, shape: readonly string[]): Promise<number> {
+async function sluiceLoad(port: number, shape: readonly string[]): Promise<Figures> {
   const main = `${rootDirectory}src/cli/main.ts`;
   const times = ["--duration", `${values.seconds}s`, "--warm-up", "1s", "--threads", "1"];
   const args = [main, "load", String(port), ...shape, ...times, "--json", "-", "--quiet"];
@@ -55,35 +63,45 @@ async function sluiceLoad(port: number, shape: readonly string[]): Promise<numbe
   const result: LoadResult = JSON.parse(text);
   const [stage] = result.stages;
   if (!result.ok || stage === undefined) throw new Error("sluice load failed");
-  return stage.messagesPerSecond;
+  const cpuMs = stage.generator.threads.reduce((sum, thread) => sum + thread.cpuMs, 0);
+  return { perSecond: stage.messagesPerSecond, cpuUs: (cpuMs * 1000) / stage.messages };
+}
+
+async function round(scenario: Scenario): Promise<Map<string, Figures>> {
+  const reference = servers.find(({ name }) => name === REFERENCE);
+  if (reference === undefined) throw new Error(`there is no server ${REFERENCE}`);
+  const server = await startServer(reference);
+  const figures = new Map<string, Figures>();
+  try {
+    for (const generator of GENERATORS) {
+      figures.set(generator, await measure(generator, server, scenario));
+    }
+  } finally {
+    await server.stop();
+  }
+  return figures;
 }
 
 async function main(): Promise<void> {
   buildReferences();
-  const reference = servers.find(({ name }) => name === REFERENCE);
-  if (reference === undefined) throw new Error(`there is no server ${REFERENCE}`);
   for (const scenario of SCENARIOS) {
     const { connections, size, depth } = scenario;
     console.log(`${connections} connections, ${size} bytes, ${depth} in flight`);
-    const ratios = new Map<string, number[]>();
-    for (let round = 0; round < Number(values.rounds); round++) {
-      const server = await startServer(reference);
-      const rates = new Map<string, number>();
-      for (const generator of GENERATORS) {
-        rates.set(generator, await messagesPerSecond(generator, server, scenario));
-      }
-      await server.stop();
-      const base = rates.get("C epoll") ?? Number.NaN;
-      for (const [generator, rate] of rates) {
-        ratios.set(generator, [...(ratios.get(generator) ?? []), rate / base]);
-        const ratio = (rate / base).toFixed(2);
-        console.log(
-          `  round ${round} ${generator.padEnd(12)} ${rate.toFixed(0).padStart(9)}/s  ${ratio}`,
-        );
-      }
-    }
-    for (const [generator, all] of ratios) {
-      console.log(`  median  ${generator.padEnd(12)} ${median(all)?.toFixed(2)}`);
+    const rounds: Map<string, Figures>[] = [];
+    for (let n = 0; n < Number(values.rounds); n++) rounds.push(await round(scenario));
+    for (const generator of GENERATORS) {
+      const of = (figure: (all: Map<string, Figures>) => number) => median(rounds.map(figure)) ?? 0;
+      const figure = (all: Map<string, Figures>, name: string, key: keyof Figures) =>
+        all.get(name)?.[key] ?? Number.NaN;
+      const rate = of((all) => figure(all, generator, "perSecond"));
+      const ratio = of(
+        (all) => figure(all, generator, "perSecond") / figure(all, BASE, "perSecond"),
+      );
+      const cpuUs = of((all) => figure(all, generator, "cpuUs"));
+      const cpuRatio = of((all) => figure(all, generator, "cpuUs") / figure(all, BASE, "cpuUs"));
+      console.log(
+        `  ${generator.padEnd(12)} ${rate.toFixed(0).padStart(9)}/s (${ratio.toFixed(2)})  ${cpuUs.toFixed(3)} µs CPU a message (${cpuRatio.toFixed(2)})`,
+      );
     }
   }
 }

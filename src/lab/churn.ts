@@ -1,9 +1,8 @@
 // Churn: each of N loops connects, exchanges a few messages, closes, and begins again. A time here is that of the whole
 // visit's first message: from asking for the connection to the answer.
 
-import type { Generator } from "./generator.ts";
 import type { LoadConnection } from "./load-connection.ts";
-import type { Pace } from "./pace.ts";
+import type { Pace, Paced } from "./pace.ts";
 
 /** After a failed visit the next one waits, so that a target which refuses is not hammered. */
 const AFTER_FAILURE_MS = 10;
@@ -11,13 +10,13 @@ const AFTER_FAILURE_MS = 10;
 export class Churn implements Pace {
   readonly counts = "answered";
   readonly from = "intended";
-  readonly #generator: Generator;
+  readonly #generator: Paced;
   #started = false;
   #stopped = false;
   /** Those that failed, with the time of their next visit; in order of that time. */
   readonly #waiting: { readonly connection: LoadConnection; readonly atMs: number }[] = [];
 
-  constructor(generator: Generator) {
+  constructor(generator: Paced) {
     this.#generator = generator;
   }
 

@@ -1,19 +1,18 @@
 // Closed loop: each connection has `depth` messages in flight, and an answer lets the next one leave. It finds out how much
 // a target can do. It hides how long users would wait: a target that stalls is sent nothing meanwhile.
 
-import type { Generator } from "./generator.ts";
 import { type LoadConnection, OPEN } from "./load-connection.ts";
-import type { Pace } from "./pace.ts";
+import type { Pace, Paced } from "./pace.ts";
 
 export class ClosedLoop implements Pace {
   readonly counts = "answered";
   readonly from = "left";
-  readonly #generator: Generator;
+  readonly #generator: Paced;
   readonly #depth: number;
   #started = false;
   #stopped = false;
 
-  constructor(generator: Generator, depth: number) {
+  constructor(generator: Paced, depth: number) {
     this.#generator = generator;
     this.#depth = depth;
   }

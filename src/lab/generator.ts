@@ -14,7 +14,7 @@ import type { Address } from "../sys/address.ts";
 import { errnoName } from "../sys/errno.ts";
 import { type ErrorCounts, errnoDetail, ownErrorText } from "./error-counts.ts";
 import { CLOSED, CONNECTING, LoadConnection, OPEN } from "./load-connection.ts";
-import type { Pace } from "./pace.ts";
+import type { Pace, Paced } from "./pace.ts";
 import {
   ANSWERS,
   BYTES_RECEIVED,
@@ -52,7 +52,7 @@ const SPARE_SLOTS = 16;
 /** More errors than this in one stage: it is worthless, and goes no further. */
 const MOST_ERRORS = 10_000;
 
-export class Generator implements DriverEvents {
+export class Generator implements DriverEvents, Paced {
   readonly driver: Driver;
   readonly recorder: Recorder;
   readonly connections: readonly LoadConnection[];

@@ -6,9 +6,8 @@
 // take turns. Before a message is due the thread does not sleep but spins: a wake-up is late by what we want to measure.
 
 import type { Random } from "../driver/random.ts";
-import type { Generator } from "./generator.ts";
 import { type LoadConnection, OPEN } from "./load-connection.ts";
-import type { Pace } from "./pace.ts";
+import type { Pace, Paced } from "./pace.ts";
 import { DUE } from "./recorder.ts";
 
 export type Arrivals = "even" | "poisson";
@@ -35,7 +34,7 @@ export interface OpenLoopOptions {
 export class OpenLoop implements Pace {
   readonly counts = "intended";
   readonly from = "intended";
-  readonly #generator: Generator;
+  readonly #generator: Paced;
   readonly #gapMs: number;
   readonly #random: Random | undefined;
   readonly #startMs: number;
@@ -44,7 +43,7 @@ export class OpenLoop implements Pace {
   #turn = 0;
   #stopped = false;
 
-  constructor(generator: Generator, { rate, phase, startMs, random }: OpenLoopOptions) {
+  constructor(generator: Paced, { rate, phase, startMs, random }: OpenLoopOptions) {
     this.#generator = generator;
     this.#gapMs = 1000 / rate;
     this.#count = phase;
@@ -57,6 +56,7 @@ export class OpenLoop implements Pace {
     if (this.#stopped) return Number.POSITIVE_INFINITY;
     this.#release(nowMs, MOST_AT_ONCE);
     this.#checkOverrun();
+    if (this.#generator.openCount === 0) return Number.POSITIVE_INFINITY;
     return Math.max(this.#dueMs - nowMs - SPIN_MS, 0);
   }
 

@@ -1,6 +1,26 @@
 // When messages leave: the closed loop, the open loop and churn each are one, in a file of their own.
 
 import type { LoadConnection } from "./load-connection.ts";
+import type { Recorder } from "./recorder.ts";
+import type { ERROR_TEXTS } from "./result.ts";
+
+/** What a pace needs of its generator. */
+export interface Paced {
+  readonly connections: readonly LoadConnection[];
+  readonly recorder: Pick<Recorder, "lateness" | "add">;
+  /** The window, on the thread's clock. */
+  readonly windowBeginMs: number;
+  readonly windowEndMs: number;
+  /** Connections that are open. */
+  readonly openCount: number;
+  /** Messages that are due and not answered, over all connections. */
+  readonly outstanding: number;
+  /** A message of this connection is due, and was meant to leave then. */
+  want(connection: LoadConnection, intendedMs: number): void;
+  connect(connection: LoadConnection, nowMs: number): void;
+  close(connection: LoadConnection): void;
+  fail(connection: LoadConnection, code: keyof typeof ERROR_TEXTS, detail: string): void;
+}
 
 export interface Pace {
   /**

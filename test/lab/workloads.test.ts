@@ -114,6 +114,24 @@ test("resp does not take one answer for another", async () => {
   assert.throws(() => workload.received(session, bytes, 0, bytes.length), /was not asked for/);
 });
 
+test("resp: only a GET may bring nothing", async () => {
+  const { workload, output } = await made("resp");
+  const session = workload.session(0);
+  const nothing = Buffer.from("$-1\r\n");
+  for (let n = 0; n < 100; n++) {
+    workload.compose(session, 1);
+    const { offset, length } = workload.batch;
+    const request = output.toString("latin1", offset, offset + length);
+    if (request.includes("GET")) {
+      assert.equal(workload.received(session, nothing, 0, nothing.length), 1);
+      continue;
+    }
+    assert.throws(() => workload.received(session, nothing, 0, nothing.length), /not asked for/);
+    return;
+  }
+  assert.fail("no other request than GET");
+});
+
 describe("real servers understand", () => {
   test("resp: the key-value example, every answer checked", async (t) => {
     const module = new URL("../../examples/key-value.ts", import.meta.url);
