@@ -154,7 +154,8 @@ export function decodeGoaway(bytes: Buffer, offset: number, length: number): Goa
 //   0  u32 add
 
 export function encodeCredit(writer: FrameWriter, stream: number, add: number): void {
-  writer.view.setUint32(writer.frame(4, FRAME.CREDIT, stream, 0), add, true);
+  const at = writer.frame(4, FRAME.CREDIT, stream, 0);
+  writer.view.setUint32(at, add, true);
 }
 
 export function decodeCredit(view: DataView, offset: number, length: number): number {
@@ -167,7 +168,8 @@ export function decodeCredit(view: DataView, offset: number, length: number): nu
 //   0  u32 seq
 
 export function encodeAck(writer: FrameWriter, seq: number): void {
-  writer.view.setUint32(writer.frame(4, FRAME.ACK, 0, 0), seq, true);
+  const at = writer.frame(4, FRAME.ACK, 0, 0);
+  writer.view.setUint32(at, seq, true);
 }
 
 export function decodeAck(view: DataView, offset: number, length: number): number {

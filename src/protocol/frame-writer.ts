@@ -20,7 +20,10 @@ export class FrameWriter {
     if (needed > this.bytes.length) this.#grow(needed);
   }
 
-  /** Begins a frame: room for all of it, its header, and where its payload begins. `end` is behind the payload then. */
+  /**
+   * Begins a frame: room for all of it, its header, and where its payload begins. `end` is behind the payload then. `bytes` and
+   * `view` may be others after it: they must be asked for afterwards.
+   */
   frame(length: number, type: number, stream: number, flags: number): number {
     this.reserve(HEADER_BYTES + length);
     const at = this.end;

@@ -177,7 +177,7 @@ export class IncomingStreams {
     const error = decodeError(bytes, offset, length);
     const stream = this.#find(id, "ERROR");
     if (stream === undefined || stream.remoteDone) return;
-    this.#remoteLast(stream);
+    if (this.#remoteLast(stream)) return;
     // The opener has nobody left to send to.
     if (stream.mine) this.#session.streams.endBack(stream);
     stream.owner?.failed(stream, error);
@@ -187,8 +187,7 @@ export class IncomingStreams {
   cancel(id: number, view: DataView, offset: number, length: number): void {
     const code = decodeCancel(view, offset, length);
     const stream = this.#find(id, "CANCEL");
-    if (stream === undefined) return;
-    this.#remoteLast(stream);
+    if (stream === undefined || this.#remoteLast(stream)) return;
     if (stream.mine) this.#session.streams.endBack(stream);
     else if (stream.owner !== undefined || stream.localDone)
       this.#session.streams.cancelled(stream);
@@ -198,10 +197,14 @@ export class IncomingStreams {
     this.#session.forgetIfOver(stream);
   }
 
-  #remoteLast(stream: Stream): void {
+  /** True when it was never whole enough to be opened here, and is over with that. */
+  #remoteLast(stream: Stream): boolean {
+    const unopened = stream.part?.type === FRAME.OPEN;
     stream.remoteDone = true;
     stream.part?.drop();
     stream.part = undefined;
+    if (unopened) this.#session.streams.fail(stream, CODE.CANCELLED, "cancelled");
+    return unopened;
   }
 
   /** The peer's stream is over at this side. */

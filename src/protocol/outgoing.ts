@@ -137,7 +137,8 @@ export class Outgoing {
       const whole = stream.id === 0 ? rest : Math.min(rest, Math.max(left, first.head));
       const length = Math.min(whole, this.frameBytes, Math.max(this.window, 0));
       // A message on stream 0, and what stands in front of a body, go in one piece.
-      const least = stream.id === 0 ? rest : first.sent === 0 ? first.head : Math.min(rest, 1);
+      const head = first.sent === 0 ? first.head : 0;
+      const least = stream.id === 0 ? rest : Math.max(head, Math.min(rest, 1));
       if (length < least) return false;
       this.#sendPiece(stream, first, length);
       if (first.sent < first.payload.length) left -= length;

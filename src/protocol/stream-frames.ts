@@ -299,7 +299,8 @@ export function decodeError(bytes: Buffer, offset: number, length: number): Stre
 //   2  u16 0
 
 export function encodeCancel(writer: FrameWriter, stream: number, code: number): void {
-  writer.view.setUint32(writer.frame(4, FRAME.CANCEL, stream, FLAG.END), code, true);
+  const at = writer.frame(4, FRAME.CANCEL, stream, FLAG.END);
+  writer.view.setUint32(at, code, true);
 }
 
 export function decodeCancel(view: DataView, offset: number, length: number): number {

@@ -19,9 +19,11 @@ import {
 } from "../../src/protocol/stream-frames.ts";
 import type { Tlv } from "../../src/protocol/tlv.ts";
 
-/** @throws Error for a frame that has no encoder */
-export function encodeDescribed(frame: Readonly<Record<string, unknown>>): Buffer {
+/** With so much room left in the writer. @throws Error for a frame that has no encoder */
+export function encodeDescribed(frame: Readonly<Record<string, unknown>>, room = 1000): Buffer {
   const writer = new FrameWriter();
+  const start = writer.bytes.length - room;
+  writer.end = start;
   const stream = number(frame.stream);
   const flags = number(frame.flags);
   switch (frame.frame) {
@@ -106,7 +108,7 @@ export function encodeDescribed(frame: Readonly<Record<string, unknown>>): Buffe
       );
     }
   }
-  return Buffer.from(writer.bytes.subarray(0, writer.end));
+  return Buffer.from(writer.bytes.subarray(start, writer.end));
 }
 
 function number(value: unknown): number {

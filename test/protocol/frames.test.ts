@@ -51,6 +51,21 @@ describe("vectors: the encoders", () => {
   }
 });
 
+test("every frame is whole, also when the writer has to grow for it", () => {
+  for (const { frames } of readVectors<FrameGroup>("golden").vectors) {
+    const [frame] = frames;
+    assert.ok(frame !== undefined);
+    const alone = encodeDescribed(frame);
+    for (let room = 0; room < 24; room++) {
+      assert.deepEqual(
+        encodeDescribed(frame, room),
+        alone,
+        `${frame.frame}, room for ${room} bytes`,
+      );
+    }
+  }
+});
+
 describe("vectors: malformed", () => {
   const group = readVectors<MalformedGroup>("malformed");
   for (const vector of group.vectors) {
