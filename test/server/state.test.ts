@@ -102,7 +102,7 @@ const OPERATION = fc.record({
 describe("what shared maps hold", () => {
   test("any sequence of operations answers as a plain map with versions does, and is counted to the byte", () => {
     fc.assert(
-      fc.property(fc.array(OPERATION, { maxLength: 60 }), (operations) => {
+      fc.property(fc.array(OPERATION, { maxLength: 60, size: "max" }), (operations) => {
         const most = 500;
         const store = new MapStore(most);
         const model = new Map<string, { version: number; value: Uint8Array }>();
