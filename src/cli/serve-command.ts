@@ -6,7 +6,7 @@ import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { CHOICES } from "../driver/choose-driver.ts";
 import { BALANCES, MODELS, type ServeOptions } from "../server/options.ts";
-import { type Server, serve } from "../server/serve.ts";
+import { type ReloadOptions, type Server, serve } from "../server/serve.ts";
 import { formatAddress } from "../sys/address.ts";
 import { type Command, choiceOption, integerOption, UsageError } from "./command.ts";
 import { showStatistics } from "./live-statistics.ts";
@@ -39,6 +39,7 @@ Serves FILE, a module whose default export is a table of handlers; without one, 
   --connections N   connections at a time (default: 80 % of the descriptor limit)
   --idle-ms N       close a connection that is silent for so long
   --drain-ms N      time to finish at SIGTERM or Ctrl-C (default 10000); a second signal ends at once
+  --grace-ms N      how long connections go on in the old threads after SIGHUP, which loads FILE anew (default 5000)
   --json            say what happens in lines of JSON
   --help`;
 
@@ -54,6 +55,7 @@ const OPTIONS = {
   connections: { type: "string" },
   "idle-ms": { type: "string" },
   "drain-ms": { type: "string" },
+  "grace-ms": { type: "string" },
   json: { type: "boolean" },
 } as const;
 
@@ -74,11 +76,15 @@ async function run(args: readonly string[]): Promise<number> {
   const { values, positionals } = parse(args);
   if (positionals.length > 1) throw new UsageError("serve takes one FILE");
   const drainMs = integerOption("drain-ms", values["drain-ms"], 0, DAY_MS) ?? 10_000;
+  const graceMs = integerOption("grace-ms", values["grace-ms"], 0, DAY_MS) ?? 5_000;
   const module = handlerModule(positionals[0]);
   const server = await serve(module, options(values));
+  const stopped = stopSignal();
   announce(server, module, values.json === true);
   const stopStatistics = values.json === true ? undefined : showStatistics(server, process.stderr);
-  await Promise.race([stopSignal(), server.ended]);
+  const stopReloading = reloadAtHangUp(server, { graceMs, drainMs }, values);
+  await Promise.race([stopped, server.ended]);
+  stopReloading();
   stopStatistics?.();
   say(values, "closing", `closing: connections may finish within ${drainMs} ms`);
   const clean = await server.close({ drainMs });
@@ -152,4 +158,20 @@ function announce(server: Server, module: URL, json: boolean): void {
 
 function say(values: Values, event: string, text: string): void {
   console.log(values.json === true ? JSON.stringify({ event }) : text);
+}
+
+/** At each SIGHUP the handler file is loaded anew; one that cannot be changes nothing. What is returned ends that. */
+function reloadAtHangUp(server: Server, options: ReloadOptions, values: Values): () => void {
+  const reload = async () => {
+    try {
+      await server.reload(options);
+      say(values, "reloaded", "reloaded: new threads serve");
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      if (values.json === true) console.log(JSON.stringify({ event: "not-reloaded", reason }));
+      else console.error(`sluice: not reloaded, the present threads go on: ${reason}`);
+    }
+  };
+  process.on("SIGHUP", reload);
+  return () => process.off("SIGHUP", reload);
 }

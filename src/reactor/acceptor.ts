@@ -18,6 +18,8 @@ const NEVER = Number.POSITIVE_INFINITY;
 const NO_ROOM = 1;
 const NO_DESCRIPTORS = 2;
 const NO_MEMORY = 4;
+/** For good: others accept from the same listeners. */
+const RETIRED = 8;
 
 export class Acceptor {
   readonly #driver: Driver;
@@ -46,6 +48,23 @@ export class Acceptor {
     for (const listener of this.#listeners) this.#driver.close(listener, false);
     this.#listeners.clear();
     this.retryMs = NEVER;
+  }
+
+  /** Accepts no more, but for what is on its way already. */
+  retire(): void {
+    this.#stop(RETIRED);
+  }
+
+  /**
+   * Starts accepting anew. The kernel wakes one reactor for a connection: when that one has just stopped accepting, nobody
+   * else knows of it.
+   */
+  lookAgain(): void {
+    if (this.#stopped !== 0) return;
+    for (const listener of this.#listeners) {
+      this.#driver.pause(listener);
+      this.#driver.resume(listener);
+    }
   }
 
   /** An accept failed with −errno; the driver has paused the listener. */

@@ -183,6 +183,29 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     return this.#connecting.start(target, table);
   }
 
+  /** Accepts no more; its connections go on, and what is being accepted still comes in. */
+  retire(): void {
+    // Where each reactor has a listening socket of its own, the kernel would go on giving it connections.
+    if (this.driver.capabilities.descriptors) this.#acceptor.retire();
+    else this.#acceptor.close();
+    this.#placement?.close();
+    this.driver.wake();
+  }
+
+  /** See Acceptor. */
+  lookAgain(): void {
+    this.#acceptor.lookAgain();
+    this.driver.wake();
+  }
+
+  /** Resolves when there is no connection. */
+  emptied(): Promise<void> {
+    const { promise, resolve } = deferred<void>();
+    this.#emptied = resolve;
+    this.#tellIfEmpty();
+    return promise;
+  }
+
   /**
    * No more connections, and each one closes as soon as what it has received is handled and answered. Resolves when
    * none is left; `closeAll` hastens that.
@@ -193,14 +216,11 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     this.#connecting.close();
     this.#draining = true;
     for (const handle of this.#waiting.splice(0)) this.driver.close(handle, true);
-    const { promise, resolve } = deferred<void>();
-    this.#emptied = resolve;
     for (const connection of this.#connections) {
       if (connection !== undefined) this.#milestones.draining(connection);
     }
-    this.#tellIfEmpty();
     this.driver.wake();
-    return promise;
+    return this.emptied();
   }
 
   /** Ends every connection now; an answer that is cut off by it must not look like a whole one. */

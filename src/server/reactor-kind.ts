@@ -40,6 +40,8 @@ export interface ReactorKindOptions {
   readonly limits: Limits;
   /** Where a thread that starts now gets its connections. */
   readonly target: () => ListenTarget;
+  /** Those that it shares with other threads of the server, when it does; they are then not its own to close. */
+  readonly mailboxes?: Mailboxes | undefined;
   /** How the threads hand connections to each other, when they do. */
   readonly balancing?: Balancing | undefined;
   /** Who computes for the threads, when somebody does. */
@@ -69,7 +71,8 @@ export class ReactorKind implements ThreadKind {
     this.#options = options;
     this.resourceLimits = options.resourceLimits;
     const { seats, driver } = options;
-    this.#mailboxes = new Mailboxes(seats, options.limits, sharesDescriptors(driver));
+    this.#mailboxes =
+      options.mailboxes ?? new Mailboxes(seats, options.limits, sharesDescriptors(driver));
     this.mail = new MailToThreads(this.#mailboxes);
     const entries = notesLength(slotsFor(options.limits.connections));
     this.notes = Array.from({ length: options.seats }, () =>
@@ -132,7 +135,7 @@ export class ReactorKind implements ThreadKind {
 
   /** Once all threads have ended. */
   close(): void {
-    this.#mailboxes.close();
+    if (this.#options.mailboxes === undefined) this.#mailboxes.close();
   }
 
   #connection(seat: number, id: number, slot: number): string {

@@ -1,6 +1,7 @@
 // One reactor with its driver and its loop, running in the calling thread: the piece that every model is made of.
 
 import type { AnyHandlers } from "../checks.ts";
+import { deferred } from "../deferred.ts";
 import { makeDriver, type ServingDriver } from "../driver/choose-driver.ts";
 import type { Handle, ListenTarget } from "../driver/driver.ts";
 import type { Limits } from "../limits.ts";
@@ -15,6 +16,7 @@ import type { Address } from "../sys/address.ts";
 import type { MoveFromThread } from "./moves.ts";
 import { ThreadMail, type ThreadPlace } from "./thread-mail.ts";
 import { ThreadMoves } from "./thread-moves.ts";
+import type { ToReactor } from "./worker-messages.ts";
 
 export interface ReactorThreadOptions {
   readonly driver: ServingDriver;
@@ -40,6 +42,9 @@ export interface ReactorThreadOptions {
 /** Listeners and whatever else needs a slot beside the connections. */
 const SPARE_SLOTS = 16;
 
+/** Until then what was being accepted when a reactor retired has come in. */
+const SETTLE_MS = 20;
+
 /** How many slots a reactor needs for so many connections. */
 export function slotsFor(connections: number): number {
   return connections + SPARE_SLOTS;
@@ -53,6 +58,11 @@ export class ReactorThread {
   readonly #handlers: AnyHandlers;
   readonly #reactor: Reactor<unknown, unknown, unknown>;
   readonly #loop: ThreadLoop;
+  #closing: Promise<boolean> | undefined;
+  readonly #hastened = deferred<void>();
+  #drainMs = 0;
+  #deadline: NodeJS.Timeout | undefined;
+  #cutOff = 0;
 
   /** Starts turning at once. @throws SystemError when the host refuses the driver */
   constructor(options: ReactorThreadOptions) {
@@ -102,23 +112,52 @@ export class ReactorThread {
     return address;
   }
 
+  /** What its model has to say to it. */
+  hear(message: ToReactor): void {
+    if (message.kind === "look") this.#reactor.lookAgain();
+  }
+
   /**
    * Stops accepting, lets each connection finish what it has received, closes those that are left after `drainMs`, and ends.
-   * True when all finished in time.
+   * With `graceMs` they may first go on for so long as if nothing had happened. True when all finished in time. A second call
+   * hastens the first: no more grace, and its own `drainMs` from then. `retired` is called once it accepts no more.
    */
-  async close(drainMs: number): Promise<boolean> {
+  close(drainMs: number, graceMs = 0, retired?: () => void): Promise<boolean> {
+    this.#drainMs = drainMs;
+    if (this.#closing === undefined) this.#closing = this.#finish(graceMs, retired);
+    else this.#hastened.resolve();
+    if (this.#deadline !== undefined) this.#cutOffLater();
+    return this.#closing;
+  }
+
+  async #finish(graceMs: number, retired: (() => void) | undefined): Promise<boolean> {
+    if (graceMs > 0) await this.#retire(graceMs, retired);
     const drained = this.#reactor.drain();
-    let cutOff = 0;
-    const timer = setTimeout(() => {
-      cutOff = this.#reactor.count;
-      this.#reactor.closeAll();
-    }, drainMs);
+    this.#cutOffLater();
     await drained;
-    clearTimeout(timer);
+    clearTimeout(this.#deadline);
     this.#loop.stop();
     this.mail.end();
     this.moves.close();
     this.#reactor.driver.dispose();
-    return cutOff === 0;
+    return this.#cutOff === 0;
+  }
+
+  /** Accepts no more, and waits for the last connection to end by itself, but not for long. */
+  async #retire(graceMs: number, retired: (() => void) | undefined): Promise<void> {
+    this.#reactor.retire();
+    const late = setTimeout(this.#hastened.resolve, graceMs);
+    await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+    retired?.();
+    await Promise.race([this.#reactor.emptied(), this.#hastened.promise]);
+    clearTimeout(late);
+  }
+
+  #cutOffLater(): void {
+    clearTimeout(this.#deadline);
+    this.#deadline = setTimeout(() => {
+      this.#cutOff = this.#reactor.count;
+      this.#reactor.closeAll();
+    }, this.#drainMs);
   }
 }

@@ -10,7 +10,6 @@ import {
 } from "../driver/choose-driver.ts";
 import type { Handlers, SharedCounter, SharedMap } from "../handlers.ts";
 import { OptionError } from "../limits.ts";
-import { makeCounters } from "../reactor/counters.ts";
 import type { Address } from "../sys/address.ts";
 import { descriptorLimit } from "../sys/socket-calls.ts";
 import { moduleUrl } from "./handler-module.ts";
@@ -28,11 +27,16 @@ import {
   type ModelName,
   type ServeOptions,
 } from "./options.ts";
-import { readStatistics, type Statistics } from "./statistics.ts";
+import { Ledger, type Statistics } from "./statistics.ts";
 
 export interface CloseOptions {
   /** How long connections may finish what they have received, in ms. Default 10,000. */
   readonly drainMs?: number;
+}
+
+export interface ReloadOptions extends CloseOptions {
+  /** How long connections of the old threads may go on before they drain, in ms. Default 5,000. */
+  readonly graceMs?: number;
 }
 
 /** A running server. Its methods belong to the thread that called `serve`. */
@@ -72,6 +76,14 @@ export interface Server {
    */
   rebalance(): Promise<number>;
   /**
+   * Starts new threads with the handler module as it now is, on the same listening socket, and resolves when only they
+   * accept. The old ones go on with their connections for `graceMs`, then drain. No client is refused or reset. When the
+   * new threads cannot start, the old ones go on and it rejects with the reason. One reload happens after the other; a
+   * further one ends the grace of threads that still go on.
+   * @throws OptionError for a model whose handlers cannot be loaded anew
+   */
+  reload(options?: ReloadOptions): Promise<void>;
+  /**
    * Stops accepting, lets every connection finish what it has received and sends what is queued, then ends. True when all
    * finished within `drainMs`; the others were closed. A second call joins the first.
    */
@@ -86,6 +98,7 @@ const MODELS: Readonly<Record<ModelName, StartModel>> = {
   "thread-per-connection": startThreadPerConnection,
 };
 const DRAIN_MS = 10_000;
+const GRACE_MS = 5_000;
 /** Share of the descriptor limit that connections may use. */
 const CONNECTIONS_PER_DESCRIPTOR = 0.8;
 const OPTION_NAMES: ReadonlySet<string> = new Set<keyof ServeOptions>([
@@ -147,8 +160,9 @@ async function start(
     balance: balanceOf(given, driver.driver, hasDescriptors),
     socket: socketOptionsOf(given.socket, driver.driver, hasDescriptors),
   };
-  const counters = makeCounters(options.threads + 1);
-  const model = await MODELS[options.model]({ options, driver, handlers, counters });
+  const ledger = new Ledger(options.threads);
+  const counters = ledger.open();
+  const model = await MODELS[options.model]({ options, driver, handlers, counters, ledger });
   let closing: Promise<boolean> | undefined;
   return {
     address: model.address,
@@ -157,17 +171,28 @@ async function start(
     model: options.model,
     threads: options.threads,
     ended: quiet(model),
-    statistics: () => readStatistics(counters, options.threads),
+    statistics: () => ledger.read(),
     publish: (topic, data) => model.mail.publish(topic, data),
     broadcast: (data) => model.mail.broadcast(data),
     counter: (name) => model.mail.counter(name),
     map: (name) => model.mail.map(name),
     rebalance: () => model.rebalance?.() ?? Promise.resolve(0),
+    async reload({ graceMs = GRACE_MS, drainMs = DRAIN_MS } = {}) {
+      if (closing !== undefined) throw new Error("the server is closing");
+      if (model.reload === undefined) throw cannotReload(options.model);
+      await model.reload(graceMs, drainMs);
+    },
     close({ drainMs = DRAIN_MS } = {}) {
       closing ??= model.close(drainMs);
       return closing;
     },
   };
+}
+
+function cannotReload(model: ModelName): OptionError {
+  return new OptionError(
+    `model ${model} cannot reload: start the process anew, or use multi-reactor (threads: 1 for one reactor)`,
+  );
 }
 
 /** `ended` may be looked at late or never: that alone must not end the process. */

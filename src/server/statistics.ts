@@ -6,12 +6,49 @@ import {
   type CounterName,
   type Counters,
   countersOf,
+  makeCounters,
   readCounters,
 } from "../reactor/counters.ts";
 
 export interface Statistics extends Counters {
   /** The same for each thread. */
   readonly threads: readonly Counters[];
+}
+
+/** The counters of a server: of the threads that it has now, and of those that were there before a reload. */
+export class Ledger {
+  readonly #threads: number;
+  readonly #present = new Set<Float64Array>();
+  readonly #past: Float64Array;
+
+  constructor(threads: number) {
+    this.#threads = threads;
+    this.#past = makeCounters(threads + 1);
+  }
+
+  /** Counters for threads that are about to start, and for the calling thread behind them. */
+  open(): Float64Array<SharedArrayBuffer> {
+    const counters = makeCounters(this.#threads + 1);
+    this.#present.add(counters);
+    return counters;
+  }
+
+  /** Their threads have ended: what they did still counts. */
+  retire(counters: Float64Array): void {
+    if (this.#present.delete(counters)) add(this.#past, counters);
+  }
+
+  read(): Statistics {
+    const all = this.#past.slice();
+    for (const counters of this.#present) add(all, counters);
+    return readStatistics(all, this.#threads);
+  }
+}
+
+function add(sums: Float64Array, counters: Float64Array): void {
+  for (let at = 0; at < sums.length; at++) {
+    sums[at] = (sums[at] as number) + (counters[at] as number);
+  }
 }
 
 /** Reads the counters of `threads` reactors, and adds those of the calling thread that may stand behind them. */

@@ -17,6 +17,7 @@ import {
 } from "node:worker_threads";
 import { deferred } from "../deferred.ts";
 import type { Limits } from "../limits.ts";
+import { makeForegroundWorker } from "../reactor/compilation.ts";
 import { Restarts } from "./restarts.ts";
 import { ThreadBlockedError, ThreadEndedError, type ThreadEndReason } from "./thread-ended.ts";
 import { type Beat, Watchdog } from "./watchdog.ts";
@@ -121,10 +122,14 @@ export class Supervisor<Ready> {
     return true;
   }
 
-  /** Asks every thread to finish and ends it; true when all had finished in time. None is replaced from here on. */
-  async close(drainMs: number): Promise<boolean> {
+  /**
+   * Asks every thread to finish and ends it; true when all had finished in time. With `graceMs` they first go on for so long
+   * with what they have. None is replaced from here on. A second call hastens the first.
+   */
+  async close(drainMs: number, graceMs = 0): Promise<boolean> {
     this.#closing = true;
-    const answers = await Promise.all(this.#seats.map((seat) => this.#closeSeat(seat, drainMs)));
+    const ends = this.#seats.map((seat) => this.#closeSeat(seat, drainMs, graceMs));
+    const answers = await Promise.all(ends);
     return answers.every((clean) => clean);
   }
 
@@ -143,7 +148,7 @@ export class Supervisor<Ready> {
   #occupy(seat: Seat<Ready>): Promise<Ready> {
     const { kind, limits } = this.#options;
     const { port1, port2 } = new MessageChannel();
-    const worker = new Worker(kind.entry, {
+    const options = {
       name: kind.name(seat.index),
       workerData: { ...kind.startData(seat.index), port: port2 },
       transferList: [port2],
@@ -151,7 +156,8 @@ export class Supervisor<Ready> {
         ...kind.resourceLimits,
         maxOldGenerationSizeMb: Math.ceil(limits.heapBytes / MIB),
       },
-    });
+    };
+    const worker = makeForegroundWorker(() => new Worker(kind.entry, options));
     seat.worker = worker;
     seat.port = port1;
     seat.ready = deferred<Ready>();
@@ -256,15 +262,15 @@ export class Supervisor<Ready> {
     gaveUp(new Error(`${limits.restarts} threads in a row ended within a second: giving up`));
   }
 
-  async #closeSeat(seat: Seat<Ready>, drainMs: number): Promise<boolean> {
+  async #closeSeat(seat: Seat<Ready>, drainMs: number, graceMs: number): Promise<boolean> {
     const { worker, port } = seat;
     clearTimeout(seat.timer);
     if (worker === undefined || port === undefined) return true;
-    const closed = deferred<boolean>();
-    seat.closed = closed;
-    port.postMessage({ kind: "close", drainMs } satisfies ToWorker);
-    const late = setTimeout(() => closed.resolve(false), drainMs + GRACE_MS);
-    const clean = await closed.promise;
+    seat.closed ??= deferred<boolean>();
+    const { promise, resolve } = seat.closed;
+    port.postMessage({ kind: "close", drainMs, graceMs } satisfies ToWorker);
+    const late = setTimeout(resolve, graceMs + drainMs + GRACE_MS, false);
+    const clean = await promise;
     clearTimeout(late);
     await this.#finish(seat);
     return clean;

@@ -33,9 +33,15 @@ export interface WithPort {
   readonly port: MessagePort;
 }
 
+/** What the models of reactors say to their threads: look for connections anew. */
+export type ToReactor = { readonly kind: "look" };
+
+/** What they answer when they have been asked to close: they accept no more. */
+export const RETIRED = "retired";
+
 /** `model`: what the model has to say to its threads, and they to it, is its own business. */
 export type ToWorker =
-  | { readonly kind: "close"; readonly drainMs: number }
+  | { readonly kind: "close"; readonly drainMs: number; readonly graceMs: number }
   | { readonly kind: "model"; readonly message: unknown };
 
 /** `Ready` is what a thread says of itself once it works: of a reactor the address where it listens. */

@@ -15,7 +15,9 @@ import {
   cloneable,
   errorToSend,
   type FromWorker,
+  RETIRED,
   type ReactorStart,
+  type ToReactor,
   type ToWorker,
   type WithPort,
 } from "./worker-messages.ts";
@@ -24,14 +26,17 @@ async function run(start: ReactorStart & WithPort): Promise<void> {
   const say = (message: FromWorker<Address>) => start.port.postMessage(message);
   let thread: ReactorThread | undefined;
   const compute = start.compute === undefined ? undefined : new ComputeClient(start.compute);
+  const retired = () => say({ kind: "model", message: RETIRED });
   // From the beginning: it also keeps a thread that has failed alive until its server has heard of it.
   start.port.on("message", async (message: ToWorker) => {
     if (message.kind === "model") {
-      if (isComputePort(message.message)) compute?.connect(message.message);
-      else if (isMove(message.message)) thread?.moves.heard(message.message);
+      const said = message.message;
+      if (isComputePort(said)) compute?.connect(said);
+      else if (isMove(said)) thread?.moves.heard(said);
+      else thread?.hear(said as ToReactor);
       return;
     }
-    const clean = (await thread?.close(message.drainMs)) ?? true;
+    const clean = (await thread?.close(message.drainMs, message.graceMs, retired)) ?? true;
     compute?.close();
     // The server terminates this thread then, which is no exit that it would be told of.
     if (sharesDescriptors(start.driver)) settleCompilation();

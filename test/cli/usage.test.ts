@@ -75,8 +75,12 @@ const MODULES: readonly Mistake[] = [
     /misspelt\.ts: there is no handler clsoed; there are started, broadcast, state, opened, message/,
   ],
   [["serve", noTable], 2, /no-table\.ts must have a table of handlers as its default export/],
-  [["serve", throwing], 1, /^sluice: first line$/],
-  [["serve", broken], 1, /./],
+  [
+    ["serve", throwing],
+    1,
+    /^sluice: the handler module \S+throwing\.ts cannot be loaded: Error: first line$/,
+  ],
+  [["serve", broken], 1, /broken\.ts cannot be loaded: SyntaxError/],
   [["serve", importing], 1, /Cannot find module .*nowhere\.ts/],
 ];
 

@@ -135,6 +135,7 @@ export const MUTABLE_ALLOWED: Readonly<Record<string, string>> = {
     "the SWP clients of a thread share the memory that frames are put together in, and one timer",
   "src/client/connect.ts reactors":
     "outgoing connections that have nothing in common but their thread share its reactor",
+  "src/reactor/compilation.ts starting": "flags of V8 are the process's",
   "src/reactor/thread-loop.ts waiting":
     "the loops that share a thread know of each other by nothing but the thread",
 };
@@ -143,7 +144,7 @@ export const LONGEST_FILE = 400;
 /** Files that are longer, with the length they may have and why. Shorten one, and take it out here. */
 export const LONGER_ALLOWED: Readonly<Record<string, readonly [lines: number, why: string]>> = {
   "src/driver/simulated-driver.ts": [650, "the contract over a simulated kernel, with its faults"],
-  "src/reactor/reactor.ts": [495, "a turn, connections of both directions, the driver's events"],
+  "src/reactor/reactor.ts": [515, "a turn, connections of both directions, the driver's events"],
   "src/driver/uring-driver.ts": [412, "one mechanism, in the order of a connection's life"],
 };
 

@@ -7,23 +7,6 @@ import { ComputeThreads } from "../compute-threads.ts";
 import type { ModelPlan, RunningModel } from "./model.ts";
 import { startMultiReactor } from "./multi-reactor.ts";
 
-export async function startHybrid(plan: ModelPlan): Promise<RunningModel> {
-  const pool = new ComputeThreads(plan);
-  await pool.start();
-  try {
-    const reactors = await startMultiReactor(plan, pool);
-    return {
-      address: reactors.address,
-      mail: reactors.mail,
-      ended: Promise.all([reactors.ended, pool.ended]).then(() => undefined),
-      async close(drainMs) {
-        const clean = await reactors.close(drainMs);
-        await pool.close();
-        return clean;
-      },
-    };
-  } catch (error) {
-    await pool.abandon();
-    throw error;
-  }
+export function startHybrid(plan: ModelPlan): Promise<RunningModel> {
+  return startMultiReactor(plan, (threads) => new ComputeThreads(threads));
 }

@@ -4,6 +4,7 @@ import type { AnyHandlers } from "../../checks.ts";
 import type { ChosenDriver } from "../../driver/choose-driver.ts";
 import type { Address } from "../../sys/address.ts";
 import type { CheckedOptions } from "../options.ts";
+import type { Ledger } from "../statistics.ts";
 import type { ServerMail } from "../thread-mail.ts";
 
 export interface ModelPlan {
@@ -13,6 +14,8 @@ export interface ModelPlan {
   readonly handlers: { readonly module: URL } | { readonly table: AnyHandlers };
   /** Shared counters, COUNTER_STRIDE a thread, and behind them those of the calling thread where it accepts for all. */
   readonly counters: Float64Array<SharedArrayBuffer>;
+  /** Where further threads get theirs, after a reload. */
+  readonly ledger: Ledger;
 }
 
 export interface RunningModel {
@@ -23,6 +26,8 @@ export interface RunningModel {
   rebalance?(): Promise<number>;
   /** Drains and ends; true when every connection had finished in time. */
   close(drainMs: number): Promise<boolean>;
+  /** New threads with the handlers as they now are, beside the old ones, which then end. Models without it cannot. */
+  reload?(graceMs: number, drainMs: number): Promise<void>;
   /** Settles when the model has ended: rejects when it could not go on by itself. */
   readonly ended: Promise<void>;
 }

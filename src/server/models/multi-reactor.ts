@@ -8,11 +8,10 @@
 import { deferred } from "../../deferred.ts";
 import { sharesDescriptors } from "../../driver/choose-driver.ts";
 import type { ListenTarget } from "../../driver/driver.ts";
-import { type Limits, shareOf } from "../../limits.ts";
+import { type Limits, OptionError, shareOf } from "../../limits.ts";
 import type { Address } from "../../sys/address.ts";
-import { Balancing } from "../balancing.ts";
-import { READY_FOR_PORTS } from "../compute-messages.ts";
 import type { ComputeThreads } from "../compute-threads.ts";
+import { Generation } from "../generation.ts";
 import {
   claimAddress,
   listenAddress,
@@ -20,18 +19,21 @@ import {
   ownTarget,
   type SharedListener,
 } from "../listener.ts";
-import { Moves } from "../moves.ts";
-import { ReactorKind } from "../reactor-kind.ts";
-import { Supervisor } from "../supervisor.ts";
+import { Mailboxes } from "../mailboxes.ts";
 import type { ServerMail } from "../thread-mail.ts";
 import type { ModelPlan, RunningModel } from "./model.ts";
 
-/** With a pool, its reactors have that compute what is heavy. */
+type MakePool = (plan: ModelPlan) => ComputeThreads;
+
+/** Two generations are there at a time, at the most. */
+const GENERATIONS = 2;
+
+/** With a pool, the reactors of each generation have that compute what is heavy. */
 export async function startMultiReactor(
   plan: ModelPlan,
-  pool?: ComputeThreads,
+  makePool?: MakePool,
 ): Promise<RunningModel> {
-  const model = new MultiReactor(plan, pool);
+  const model = new MultiReactor(plan, makePool);
   await model.start();
   return model;
 }
@@ -40,54 +42,30 @@ class MultiReactor implements RunningModel {
   address: Address = { family: "unix", path: "" };
   readonly ended: Promise<void>;
   readonly #plan: ModelPlan;
-  readonly #kind: ReactorKind;
-  readonly #threads: Supervisor<Address>;
-  readonly #balancing: Balancing | undefined;
-  readonly #moves: Moves;
+  readonly #makePool: MakePool | undefined;
+  readonly #mailboxes: Mailboxes;
   readonly #end = deferred<void>();
+  #present: Generation;
+  /** What the last reload is replacing, until it has ended. */
+  #past: Generation | undefined;
+  #coming: Generation | undefined;
+  #reloads: Promise<void> = Promise.resolve();
+  #closing = false;
   #listener: SharedListener | undefined;
   #wanted: Address | undefined;
 
-  constructor(plan: ModelPlan, pool: ComputeThreads | undefined) {
-    const { threads, onError } = plan.options;
+  constructor(plan: ModelPlan, makePool: MakePool | undefined) {
+    const { limits, threads } = plan.options;
+    const hasDescriptors = sharesDescriptors(plan.driver.driver);
     this.#plan = plan;
+    this.#makePool = makePool;
     this.ended = this.#end.promise;
-    const limits = limitsOfOne(plan);
-    this.#balancing = balancingOf(plan, limits.connections);
-    this.#moves = new Moves({
-      seats: threads,
-      counters: plan.counters,
-      say: (seat, message) => this.#threads.say(seat, message),
-      works: (seat) => this.#threads.works(seat),
-    });
-    this.#kind = new ReactorKind({
-      plan,
-      seats: threads,
-      driver: plan.driver.driver,
-      limits,
-      target: () => this.#target(),
-      balancing: this.#balancing,
-      moves: this.#moves,
-      compute: pool,
-      heard: (seat, message) => {
-        if (message !== READY_FOR_PORTS) return;
-        pool?.reactorReady(seat, (said, ports) => this.#threads.say(seat, said, ports));
-      },
-    });
-    this.#threads = new Supervisor({
-      kind: this.#kind,
-      seats: threads,
-      limits: plan.options.limits,
-      onError,
-      gaveUp: (error) => {
-        this.#release();
-        this.#end.reject(error);
-      },
-    });
+    this.#mailboxes = new Mailboxes(threads * GENERATIONS, limits, hasDescriptors);
+    this.#present = this.#generation(plan);
   }
 
   get mail(): ServerMail {
-    return this.#kind.mail;
+    return this.#present.mail;
   }
 
   async start(): Promise<void> {
@@ -98,46 +76,106 @@ class MultiReactor implements RunningModel {
     else if (!options.reusePort) await claimAddress(this.#wanted);
     try {
       // The first one decides the port, where the system chooses and each has a socket of its own.
-      this.address = await this.#threads.start(0);
+      this.address = await this.#present.startFirst();
       this.#wanted = this.address;
       if (this.#listener !== undefined) this.address = this.#listener.address;
-      const others = Array.from({ length: options.threads - 1 }, (_, n) => n + 1);
-      await Promise.all(others.map((seat) => this.#threads.start(seat)));
+      await this.#present.startOthers();
     } catch (error) {
-      await this.#threads.abandon();
+      await this.#present.abandon();
       this.#release();
       throw error;
     }
   }
 
   rebalance(): Promise<number> {
-    return this.#moves.rebalance();
+    return this.#present.rebalance();
+  }
+
+  reload(graceMs: number, drainMs: number): Promise<void> {
+    if (this.#listener === undefined && !this.#sharesPort) {
+      throw new OptionError("threads: 1 with this driver cannot reload: the port is its own");
+    }
+    const reloaded = this.#reloads.then(() => this.#replace(graceMs, drainMs));
+    // Whether one succeeded is for its caller; the next one comes all the same.
+    this.#reloads = reloaded.catch(() => undefined);
+    return reloaded;
   }
 
   async close(drainMs: number): Promise<boolean> {
+    this.#closing = true;
     this.#listener?.stop();
-    const clean = await this.#threads.close(drainMs);
+    void this.#coming?.abandon();
+    const ends = [this.#present.close(drainMs, 0), this.#past?.close(drainMs, 0)];
+    const answers = await Promise.all(ends);
+    await this.#reloads;
     this.#release();
     this.#end.resolve();
-    return clean;
+    return answers.every((clean) => clean !== false);
+  }
+
+  #generation(plan: ModelPlan): Generation {
+    return new Generation({
+      plan,
+      limits: limitsOfOne(plan),
+      pool: this.#makePool?.(plan),
+      mailboxes: this.#mailboxes,
+      target: () => this.#target(),
+      gaveUp: (error) => void this.#giveUp(error),
+    });
+  }
+
+  async #replace(graceMs: number, drainMs: number): Promise<void> {
+    if (this.#past !== undefined) await this.#past.close(drainMs, 0);
+    if (this.#closing) throw new Error("the server is closing");
+    const coming = this.#generation({ ...this.#plan, counters: this.#plan.ledger.open() });
+    this.#coming = coming;
+    try {
+      await coming.startFirst();
+      await coming.startOthers();
+      if (this.#closing) throw new Error("the server is closing");
+    } catch (error) {
+      await coming.abandon();
+      throw error;
+    } finally {
+      this.#coming = undefined;
+    }
+    const past = this.#present;
+    this.#past = past;
+    this.#present = coming;
+    const { ended } = await past.retire(drainMs, graceMs);
+    coming.look();
+    void ended.then(() => {
+      if (this.#past === past) this.#past = undefined;
+    });
+  }
+
+  async #giveUp(error: Error): Promise<void> {
+    this.#closing = true;
+    await Promise.all([this.#present.abandon(), this.#past?.abandon()]);
+    this.#release();
+    this.#end.reject(error);
   }
 
   /** What outlives the threads. */
   #release(): void {
     this.#listener?.close();
-    this.#balancing?.close();
-    this.#moves.close();
-    this.#kind.close();
+    this.#mailboxes.close();
   }
 
   #target(): ListenTarget {
     const { options } = this.#plan;
-    const shared = options.threads > 1;
-    if (this.#listener !== undefined) return { descriptor: this.#listener.descriptor, shared };
+    if (this.#listener !== undefined) {
+      return { descriptor: this.#listener.descriptor, shared: options.threads > 1 };
+    }
     if (this.#wanted === undefined) throw new Error("no address");
-    // A driver that cannot share a descriptor can share a port.
-    const reusePort = options.reusePort || shared;
-    return ownTarget(this.#wanted, { ...options, socket: { ...options.socket, reusePort } });
+    const socket = { ...options.socket, reusePort: this.#sharesPort };
+    return ownTarget(this.#wanted, { ...options, socket });
+  }
+
+  /** A driver that cannot share a descriptor can share a port. */
+  get #sharesPort(): boolean {
+    const { reusePort, threads } = this.#plan.options;
+    return reusePort || threads > 1;
   }
 }
 
@@ -146,10 +184,4 @@ function limitsOfOne({ options }: ModelPlan): Limits {
   const share = shareOf(options.limits, options.threads);
   if (options.balance !== "address-hash") return share;
   return { ...share, connectionsPerAddress: options.limits.connectionsPerAddress };
-}
-
-function balancingOf({ options, counters }: ModelPlan, most: number): Balancing | undefined {
-  const { balance = "kernel", threads } = options;
-  if (balance === "kernel" || threads === 1) return undefined;
-  return new Balancing(balance, counters, threads, most);
 }
