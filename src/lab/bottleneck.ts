@@ -10,6 +10,9 @@ const LATE_US = 200;
 /** And from this share of the response time on it is a part of what is shown as the target's. */
 const LATE_SHARE = 0.25;
 
+/** From this share on others had a thread's core. */
+const DISTURBED = 0.05;
+
 export interface BottleneckEvidence {
   readonly mode: Mode;
   readonly windowMs: number;
@@ -26,9 +29,15 @@ export function bottleneckOf(evidence: BottleneckEvidence): string | null {
   return mode === "open" ? lateness(evidence) : ownCpu(evidence);
 }
 
-function lateness({ lateness: late, response }: BottleneckEvidence): string | null {
+function lateness(evidence: BottleneckEvidence): string | null {
+  const { lateness: late, response, threads, windowMs } = evidence;
   if (late.p99 < LATE_US || late.p99 < response.p99 * LATE_SHARE) return null;
-  return `messages left ${time(late.p99)} (p99) behind their schedule: the generator, not the target, is late; use more threads or a lower rate`;
+  const waited = Math.max(...threads.map(({ keptWaitingMs }) => keptWaitingMs / windowMs));
+  const remedy =
+    waited >= DISTURBED
+      ? `others had its core for ${percent(waited)} of the time`
+      : "use more threads or a lower rate";
+  return `messages left ${time(late.p99)} (p99) behind their schedule: the generator, not the target, is late; ${remedy}`;
 }
 
 /** A loop that never waits for answers, while no thread of the target is at its limit. */
@@ -40,5 +49,9 @@ function ownCpu({ threads, windowMs, server }: BottleneckEvidence): string | nul
   const targets = server?.processes.flatMap((process) => process.threads.map(share));
   if (targets !== undefined && Math.max(...targets, 0) >= FULL) return null;
   const spare = targets === undefined ? "may have" : "had";
-  return `a generator thread was busy ${Math.round(own * 100)} % of the time while the target ${spare} time to spare: the target can do more; use more threads or another machine`;
+  return `a generator thread was busy ${percent(own)} of the time while the target ${spare} time to spare: the target can do more; use more threads or another machine`;
+}
+
+function percent(share: number): string {
+  return `${Math.round(share * 100)} %`;
 }

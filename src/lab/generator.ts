@@ -284,8 +284,7 @@ export class Generator implements DriverEvents, Paced {
   }
 
   #ended(connection: LoadConnection, result: number, nowMs: number): void {
-    const unanswered = `${connection.outstanding} messages unanswered`;
-    const detail = connection.outstanding === 0 ? "" : unanswered;
+    const detail = connection.outstanding === 0 ? "" : unanswered(connection);
     if (result < 0) {
       this.#failed(connection, errnoName(result), errnoDetail(result, detail), nowMs);
     } else {
@@ -301,7 +300,7 @@ export class Generator implements DriverEvents, Paced {
       const silent = connection.inFlight > 0 && connection.oldestLeftMs < limit;
       const stuck = connection.sending && connection.sendingSinceMs < limit;
       if (silent || stuck) {
-        const detail = `${this.#timeoutText}, ${connection.outstanding} messages unanswered`;
+        const detail = `${this.#timeoutText}, ${unanswered(connection)}`;
         this.fail(connection, "TIMEOUT", detail);
       }
     }
@@ -345,4 +344,8 @@ export class Generator implements DriverEvents, Paced {
     this.#clockLeft--;
     return this.#clockMs;
   }
+}
+
+function unanswered({ outstanding }: LoadConnection): string {
+  return outstanding === 1 ? "1 message unanswered" : `${outstanding} messages unanswered`;
 }

@@ -13,6 +13,8 @@ const COLUMNS = ["min", "mean", "p50", "p90", "p99", "p99.9", "p99.99", "max"] a
 const LABEL = 12;
 const WIDTH = 10;
 const LONGEST_COMMAND = 60;
+/** In each second, others having a thread's core for longer is worth a word. */
+const DISTURBED_MS = 20;
 
 export function textReport(result: LoadResult): string {
   const lines = [headline(result.plan), conditions(result), ""];
@@ -141,7 +143,7 @@ function commands({ processes }: ServerFigures): string {
   return `${short} (pid ${pid}${more})`;
 }
 
-function aboutGenerator(plan: PlanFigures, { generator }: StageResult): string[] {
+function aboutGenerator(plan: PlanFigures, { generator, seconds }: StageResult): string[] {
   const { threads, lateness, bottleneck } = generator;
   const busy = threads.reduce((sum, thread) => sum + thread.busy, 0);
   const late =
@@ -149,7 +151,10 @@ function aboutGenerator(plan: PlanFigures, { generator }: StageResult): string[]
       ? `, behind its schedule by ${time(lateness.p50)} (p50), ${time(lateness.p99)} (p99)`
       : "";
   const spins = plan.mode === "open" ? " (it spins before each message)" : "";
-  const lines = [row("generator", `${busy.toFixed(2)} cores${spins}${late}`)];
+  const waited = threads.reduce((sum, { keptWaitingMs }) => sum + keptWaitingMs, 0);
+  const kept = `, kept waiting ${(waited / 10 / threads.length / seconds).toFixed(0)} % by others`;
+  const disturbed = waited / threads.length > seconds * DISTURBED_MS ? kept : "";
+  const lines = [row("generator", `${busy.toFixed(2)} cores${spins}${late}${disturbed}`)];
   if (bottleneck !== null) lines.push(row("WARNING", bottleneck));
   return lines;
 }

@@ -59,7 +59,7 @@ for (const { name, skip } of DRIVERS) {
       const target = await knownTarget(t, "silent");
       const result = await load(target, { driver: name, timeoutMs: 100 });
       assert.deepEqual(errorCodes(result), ["2 × TIMEOUT"]);
-      assert.match(onlyStage(result).errors[0]?.text ?? "", /100 ms, 1 messages unanswered/);
+      assert.match(onlyStage(result).errors[0]?.text ?? "", /100 ms, 1 message unanswered/);
     });
 
     test("a target that ends its side", async (t) => {
@@ -96,6 +96,30 @@ test("service times leave out what waited to be sent, response times do not", as
   assert.ok(response.min > 100_000, `${response.min} µs after the last one was due`);
   assert.ok(service.p50 < response.p50 / 2, `${service.p50} of ${response.p50} µs`);
   assert.ok(response.max > 300_000 && service.max > 300_000, "the first one left at once");
+});
+
+test("several threads share connections, rate and errors", async (t) => {
+  const target = await knownTarget(t, "echo");
+  const two = { threads: 2, connections: 5, idle: 3, rate: 999, durationMs: 500 };
+  const stage = onlyStage(await load(target, two));
+  assert.deepEqual(stage.errors, []);
+  assert.equal(stage.connections, 8);
+  assert.equal(target.counts().accepted, 8);
+  assert.equal(stage.generator.threads.length, 2);
+  assert.ok(Math.abs(stage.messages - 499.5) <= 1, `${stage.messages} messages`);
+  const spoiled = await knownTarget(t, "corrupt");
+  const closed = { threads: 2, connections: 5, durationMs: 500 };
+  assert.deepEqual(errorCodes(await load(spoiled, closed)), ["5 × WRONG_CONTENT"]);
+});
+
+test("over a Unix socket", async (t) => {
+  const address = { family: "unix", path: `\0sluice-load-${process.pid}` } as const;
+  const server = createServer((socket) => socket.pipe(socket));
+  await new Promise<void>((resolve) => server.listen(address.path, resolve));
+  t.after(() => server.close());
+  const stage = onlyStage(await load({ address }));
+  assert.deepEqual(stage.errors, []);
+  assert.ok(stage.messages > 10);
 });
 
 test("a target that says more than it was asked", async (t) => {

@@ -127,7 +127,7 @@ describe("sluice load", { concurrency: 3 }, () => {
     const child = Child.cli(t, "load", formatAddress(address), ...SHORT, "--quiet");
     assert.equal((await child.exit()).code, 1, child.story());
     assert.deepEqual(child.stderrLines, [
-      `sluice: ${formatAddress(address)}: 2 × ECONNRESET: connection reset by the peer: 1 messages unanswered`,
+      `sluice: ${formatAddress(address)}: 2 × ECONNRESET: connection reset by the peer: 1 message unanswered`,
     ]);
   });
 

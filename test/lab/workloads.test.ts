@@ -225,6 +225,17 @@ describe("a scenario", () => {
     assert.ok(onlyStage(result).messages > 10);
   });
 
+  test("that throws ends the run with its error", async (t) => {
+    const text = `let asked = 0;
+      export default {
+        codec: lines(),
+        request: () => { if (asked++ > 50) throw new Error("no more words"); return "word"; },
+      };`;
+    const target = await knownTarget(t, "echo");
+    const options = { workload: "scenario", scenario: scenarioFile(t, text), threads: 2 } as const;
+    await assert.rejects(load(target, options), /^Error: no more words$/);
+  });
+
   test("that is none is refused", async (t) => {
     const scenario = scenarioFile(t, "export default { codec: lines() };");
     const target = await knownTarget(t, "echo");
