@@ -12,6 +12,7 @@ import { type Tlv, tlv, tlvText } from "../protocol/tlv.ts";
 import { patternFault, topicFault } from "../protocol/topic.ts";
 import { TopicTree } from "../topics.ts";
 import type { Hub } from "./hub.ts";
+import { type GroupNews, type GroupQuestion, QueueGroups, type Turn } from "./queue-groups.ts";
 import type { ServerSession } from "./server-session.ts";
 import { type Message, Subscription, type SubscriptionHost } from "./subscription.ts";
 
@@ -21,16 +22,26 @@ interface Published {
   readonly topic: string;
   readonly codec: number;
   readonly body: Uint8Array;
+  /** Whose turn it is, of each queue group that wants it. */
+  readonly turns: readonly Turn[];
 }
 
 export class Topics implements SubscriptionHost {
   readonly #hub: Hub;
+  readonly #groups: QueueGroups;
   readonly #subscriptions = new TopicTree<Subscription>();
   /** Those whose session has some that may wait for room. */
   readonly #bySession = new Map<ServerSession, Set<Subscription>>();
 
   constructor(hub: Hub) {
     this.#hub = hub;
+    const { context } = hub;
+    const tell = (news: GroupNews | GroupQuestion) => {
+      // A full mailbox: the others know less for a while, and share less evenly.
+      if (context.threads > 1) context.broadcast(news);
+    };
+    this.#groups = new QueueGroups(context.thread, tell);
+    this.#groups.ask();
   }
 
   /** Subscriptions in this thread. */
@@ -87,14 +98,16 @@ export class Topics implements SubscriptionHost {
     const group = tlvText(meta, META_KEY.QUEUE_GROUP) ?? "";
     const subscription = new Subscription(this, peer, stream, pattern, codec, group, policy);
     stream.owner = subscription;
-    this.#subscriptions.add(pattern, subscription);
+    if (group === "") this.#subscriptions.add(pattern, subscription);
+    else this.#groups.add(subscription);
     const own = this.#bySession.get(peer);
     if (own === undefined) this.#bySession.set(peer, new Set([subscription]));
     else own.add(subscription);
   }
 
   removed(subscription: Subscription): void {
-    this.#subscriptions.delete(subscription.pattern, subscription);
+    if (subscription.group !== "") this.#groups.remove(subscription);
+    else this.#subscriptions.delete(subscription.pattern, subscription);
     const own = this.#bySession.get(subscription.peer);
     own?.delete(subscription);
     if (own?.size === 0) this.#bySession.delete(subscription.peer);
@@ -123,7 +136,8 @@ export class Topics implements SubscriptionHost {
   /** To all threads; false when one of them could not be reached. */
   publishBody(topic: string, codec: number, body: Uint8Array): boolean {
     const { context } = this.#hub;
-    const published: Published = { swp: "published", topic, codec, body };
+    const turns = this.#groups.turns(topic);
+    const published: Published = { swp: "published", topic, codec, body, turns };
     const reached = context.threads === 1 || context.broadcast(published);
     this.#deliver(published);
     return reached;
@@ -131,13 +145,28 @@ export class Topics implements SubscriptionHost {
 
   /** What another thread has broadcast. */
   heard(data: unknown): void {
-    if (isPublished(data)) this.#deliver(data);
+    if (isOurs(data)) {
+      if (data.swp === "published") this.#deliver(data);
+      else this.#groups.heard(data);
+    }
   }
 
-  #deliver({ topic, codec, body }: Published): void {
+  #deliver({ topic, codec, body, turns }: Published): void {
     const subscribers = this.#subscriptions.matching(topic);
-    if (subscribers === undefined) return;
+    if (subscribers === undefined && turns.length === 0) return;
     const encoded = new Map<number, Message | undefined>();
+    const chosen = turns.length === 0 ? [] : this.#groups.chosen(turns);
+    this.#deliverTo(subscribers ?? [], topic, codec, body, encoded);
+    this.#deliverTo(chosen, topic, codec, body, encoded);
+  }
+
+  #deliverTo(
+    subscribers: Iterable<Subscription>,
+    topic: string,
+    codec: number,
+    body: Uint8Array,
+    encoded: Map<number, Message | undefined>,
+  ): void {
     for (const subscription of subscribers) {
       const wanted = subscription.codec.id;
       let message = encoded.get(wanted);
@@ -175,6 +204,7 @@ export class Topics implements SubscriptionHost {
   }
 }
 
-function isPublished(data: unknown): data is Published {
-  return typeof data === "object" && data !== null && "swp" in data && data.swp === "published";
+function isOurs(data: unknown): data is Published | GroupNews | GroupQuestion {
+  if (typeof data !== "object" || data === null || !("swp" in data)) return false;
+  return ["published", "group", "groups?"].includes(String(data.swp));
 }

@@ -6,11 +6,12 @@ import { jsonCodec, rawCodec, utf8Codec } from "../../src/protocol/body-codec.ts
 import { CallError } from "../../src/protocol/call-error.ts";
 import { SLOW_POLICY } from "../../src/protocol/codes.ts";
 import { anything } from "../../src/protocol/schema.ts";
+import { serve } from "../../src/server/serve.ts";
 import type { ServiceOptions } from "../../src/service/options.ts";
 import { call } from "../../src/service/routes.ts";
 import { service } from "../../src/service/service.ts";
 import { serveFor } from "../support/server.ts";
-import { until } from "../support/until.ts";
+import { settled, until } from "../support/until.ts";
 import { SessionClient } from "./session-client.ts";
 
 const OPEN: ServiceOptions = { authorize: () => true, onError: () => undefined };
@@ -204,4 +205,75 @@ describe("slow subscribers", () => {
     );
     assert.equal(lazy.end, undefined);
   });
+});
+
+describe("queue groups", () => {
+  test("one of each group gets a message, everybody outside gets all", async (t) => {
+    const { client, connect } = await start(t);
+    const others = await Promise.all([connect(), connect(), connect()]);
+    const members = others.map((other) => other.subscribe("work.*", { group: "g" }).heard);
+    const second = others[0]?.subscribe("work.a", { group: "h" }).heard ?? [];
+    const all = client.subscribe("work.>").heard;
+    for (const other of others) await settle(other);
+    await client.call("publish", { topic: "work.a", count: 30 });
+    await Promise.all(others.map(settle));
+    await settle(client);
+    assert.deepEqual([all.length, second.length], [30, 30]);
+    assert.deepEqual(
+      members.map(({ length }) => length),
+      [10, 10, 10],
+    );
+    others[0]?.socket.destroy();
+    await until(() => others[0]?.end !== undefined, "one leaves");
+    // The server may not know yet.
+    for (let round = 0; round < 1000 && (members[1]?.length ?? 0) < 15; round++) {
+      await client.call("publish", { topic: "work.b", count: 1 });
+    }
+    assert.equal(members[1]?.length, 15);
+  });
+
+  test("a member that does not keep up is passed over", async (t) => {
+    const { client, connect } = await start(t);
+    const slow = client.subscribe("a", { group: "g", credit: 1 });
+    const other = await connect();
+    const quick = other.subscribe("a", { group: "g" });
+    await settle(other);
+    await client.call("publish", { topic: "a", count: 20 });
+    await settle(other);
+    await settle(client);
+    assert.equal(slow.heard.length, 1);
+    // One more waits for the slow one, which was not known to be slow.
+    assert.equal(quick.heard.length, 18);
+  });
+});
+
+test("a queue group over two threads: each message once", { timeout: 60_000 }, async (t) => {
+  const server = await serve(new URL("../support/handlers/topics-service.ts", import.meta.url), {
+    threads: 2,
+    balance: "round-robin",
+  });
+  t.after(() => server.close({ drainMs: 100 }));
+  const clients = await Promise.all(
+    Array.from({ length: 6 }, () => SessionClient.connect(t, server)),
+  );
+  const heard = clients.map((client) => client.subscribe("work", { group: "g" }).heard);
+  const threads = new Set(await Promise.all(clients.map((client) => client.call("thread", 0))));
+  assert.equal(threads.size, 2, "clients are on both threads");
+  const count = () => heard.reduce((sum, { length }) => sum + length, 0);
+  // What threads know of each other's members needs a moment to get around.
+  for (let round = 0; round < 1000 && heard.some(({ length }) => length === 0); round++) {
+    await clients[0]?.publish("work", "warm up");
+  }
+  await Promise.all(clients.map((client) => client.call("thread", 0)));
+  const before = await settled(count);
+  for (let n = 0; n < 120; n++) await clients[n % 6]?.publish("work", n);
+  await until(
+    () => count() === before + 120,
+    () => `${count() - before} of 120`,
+  );
+  const numbers = heard.flatMap((list) => list.map(({ value }) => value)).filter(Number.isInteger);
+  assert.deepEqual(
+    numbers.sort((a, b) => Number(a) - Number(b)),
+    Array.from({ length: 120 }, (_, n) => n),
+  );
 });
