@@ -111,7 +111,7 @@ export class Handshake {
   /** Runs what judges; when it has not decided at once, nothing more is read until it has. */
   #judge(run: () => void): void {
     run();
-    if (this.phase === PHASE.JUDGING) this.#session.pause();
+    if (this.phase === PHASE.JUDGING) this.#session.transport.pause();
   }
 
   /** Server: the client is welcome. */
@@ -119,10 +119,10 @@ export class Handshake {
     if (this.phase !== PHASE.JUDGING) return;
     const session = this.#session;
     session.begin();
-    const all = [...limitTlvs(session.limits, this.#codecs), ...tlvs];
+    const all = [...limitTlvs(session.limits, this.#codecs, session.packing), ...tlvs];
     encodeWelcome(session.writer, { version: VERSION, tlvs: all });
     this.#ready(session.peer.windowBytes, []);
-    session.resume();
+    session.transport.resume();
   }
 
   /** Server: more is wanted before it is. */
@@ -130,7 +130,7 @@ export class Handshake {
     if (this.phase !== PHASE.JUDGING) return;
     this.phase = PHASE.AUTH;
     this.answer(auth);
-    this.#session.resume();
+    this.#session.transport.resume();
   }
 
   // Client.
@@ -143,7 +143,7 @@ export class Handshake {
     const { writer } = session;
     writer.reserve(PREFACE.length);
     for (const byte of PREFACE) writer.bytes[writer.end++] = byte;
-    const all = [...limitTlvs(session.limits, this.#codecs), ...tlvs];
+    const all = [...limitTlvs(session.limits, this.#codecs, session.compression), ...tlvs];
     encodeHello(writer, { versionMin: VERSION, versionMax: VERSION, tlvs: all });
   }
 

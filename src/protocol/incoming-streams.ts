@@ -126,7 +126,7 @@ export class IncomingStreams {
     const all = (part.flags & ~FLAG.MORE) | (flags & FLAG.END);
     if ((flags & FLAG.END) !== 0) stream.remoteDone = true;
     if (part.type === FRAME.OPEN) this.#openWhole(stream, all, whole);
-    else if (part.type === FRAME.MSG) this.#msgWhole(stream, whole);
+    else if (part.type === FRAME.MSG) this.#msgWhole(stream, all, whole);
     else this.#message(stream, all, whole, 0, whole.length, 0);
   }
 
@@ -151,18 +151,18 @@ export class IncomingStreams {
     if ((flags & FLAG.MORE) !== 0) {
       return this.#begin(stream, FRAME.MSG, flags, msg.body - offset, bytes, offset, length);
     }
-    this.#deliverMsg(stream, bytes);
+    this.#deliverMsg(stream, flags, bytes);
   }
 
-  #msgWhole(stream: Stream, bytes: Buffer): void {
+  #msgWhole(stream: Stream, flags: number, bytes: Buffer): void {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#session.wire.msg.decode(bytes, view, 0, bytes.length);
-    this.#deliverMsg(stream, bytes);
+    this.#deliverMsg(stream, flags, bytes);
   }
 
-  #deliverMsg(stream: Stream, bytes: Buffer): void {
+  #deliverMsg(stream: Stream, flags: number, bytes: Buffer): void {
     if (!this.#spendCredit(stream)) return;
-    this.#session.published(stream, bytes);
+    this.#session.published(stream, flags, bytes);
   }
 
   credit(id: number, add: number): void {
@@ -308,13 +308,39 @@ export class IncomingStreams {
     if (end - start > this.#limits.messageBytes) {
       return this.#session.streams.giveUp(stream, CODE.TOO_LARGE, "the message is too large");
     }
-    if (!none && (!flow || this.#spendCredit(stream)))
-      stream.owner?.message(stream, bytes, start, end);
+    if (!none && (!flow || this.#spendCredit(stream))) {
+      this.#deliver(stream, flags, bytes, start, end);
+    }
     if (!last) return;
     stream.owner?.ended(stream);
     // The responder has forgotten the stream: nobody is there to send to.
     if (stream.mine) this.#session.streams.endBack(stream);
     this.#session.forgetIfOver(stream);
+  }
+
+  #deliver(stream: Stream, flags: number, bytes: Buffer, start: number, end: number): void {
+    if ((flags & FLAG.ZIP) === 0) return stream.owner?.message(stream, bytes, start, end);
+    const body = this.unpack(stream, bytes, start, end);
+    if (body !== undefined) stream.owner?.message(stream, body, 0, body.length);
+  }
+
+  /** A compressed body; undefined when it cannot be: then its stream, if it has one, has failed. */
+  unpack(
+    stream: Stream | undefined,
+    bytes: Buffer,
+    start: number,
+    end: number,
+  ): Buffer | undefined {
+    const { packing, streams } = this.#session;
+    if (packing === undefined) throw protocolError("ZIP, which was not agreed on");
+    const body = packing.unpack(bytes, start, end, this.#limits.messageBytes);
+    if (body instanceof Uint8Array) return body;
+    const large = body === "too-large";
+    const [code, why] = large
+      ? ([CODE.TOO_LARGE, "the message is too large"] as const)
+      : ([CODE.BAD_CODEC, "the body cannot be decompressed"] as const);
+    if (stream !== undefined) streams.giveUp(stream, code, why);
+    return undefined;
   }
 
   #spendCredit(stream: Stream): boolean {

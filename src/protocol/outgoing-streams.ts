@@ -62,12 +62,15 @@ export class OutgoingStreams {
     const stream = new Stream(session, id, open.kind, open.codec, true, sends, receives);
     stream.owner = owner;
     stream.ending = !flowsUp(open.kind);
-    const start = this.#encodeOpen(id, stream.ending ? FLAG.END : 0, open, body);
+    const packed = session.packing?.pack(body);
+    const sent = packed ?? body;
+    const flags = (stream.ending ? FLAG.END : 0) | (packed === undefined ? 0 : FLAG.ZIP);
+    const start = this.#encodeOpen(id, flags, open, sent);
     stream.ordinal = ++this.#opened;
     this.table.set(stream);
     if (open.kind === KIND.SUBSCRIBE) this.#subscriptions++;
-    const head = session.writer.end - start - HEADER_BYTES - body.length;
-    this.#commit(stream, start, FRAME.OPEN, stream.ending ? FLAG.END : 0, head);
+    const head = session.writer.end - start - HEADER_BYTES - sent.length;
+    this.#commit(stream, start, FRAME.OPEN, flags, head);
     return stream;
   }
 
@@ -128,6 +131,7 @@ export class OutgoingStreams {
     seq: number,
     topicAndBody: Uint8Array,
     topicLength: number,
+    packed = false,
   ): void {
     if (this.#over(stream)) return;
     stream.sendCredit--;
@@ -135,16 +139,20 @@ export class OutgoingStreams {
     session.begin();
     const start = session.writer.end;
     const { length } = topicAndBody;
-    encodeMsg(session.writer, stream.id, 0, dropped, seq, topicAndBody, topicLength, 0, length);
-    this.#commit(stream, start, FRAME.MSG, 0, MSG_FIXED + topicLength);
+    const flags = packed ? FLAG.ZIP : 0;
+    encodeMsg(session.writer, stream.id, flags, dropped, seq, topicAndBody, topicLength, 0, length);
+    this.#commit(stream, start, FRAME.MSG, flags, MSG_FIXED + topicLength);
   }
 
   #sendData(stream: Stream, flags: number, body: Uint8Array, start: number, end: number): void {
     const session = this.#session;
     session.begin();
     const at = session.writer.end;
-    encodeData(session.writer, stream.id, flags, body, start, end);
-    this.#commit(stream, at, FRAME.DATA, flags, 0);
+    const worth = end - start >= FIXED.compressFromBytes;
+    const packed = worth ? session.packing?.pack(body.subarray(start, end)) : undefined;
+    if (packed === undefined) encodeData(session.writer, stream.id, flags, body, start, end);
+    else encodeData(session.writer, stream.id, flags | FLAG.ZIP, packed, 0, packed.length);
+    this.#commit(stream, at, FRAME.DATA, packed === undefined ? flags : flags | FLAG.ZIP, 0);
   }
 
   #commit(stream: Stream, start: number, type: number, flags: number, head: number): void {

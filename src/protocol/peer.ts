@@ -2,6 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import { HELLO_KEY } from "./codes.ts";
+import type { Compression } from "./compression.ts";
 import { type Tlv, tlv, tlvText, tlvU32, u32Tlv } from "./tlv.ts";
 import { protocolError } from "./wire-error.ts";
 import { WIRE_LIMITS, type WireLimits } from "./wire-limits.ts";
@@ -23,8 +24,12 @@ export interface Peer {
 }
 
 /** What a side announces of itself: its limits. */
-export function limitTlvs(limits: WireLimits, codecs: readonly number[]): Tlv[] {
-  return [
+export function limitTlvs(
+  limits: WireLimits,
+  codecs: readonly number[],
+  compression: Compression | undefined,
+): Tlv[] {
+  const tlvs = [
     u32Tlv(HELLO_KEY.MAX_FRAME, limits.frameBytes),
     u32Tlv(HELLO_KEY.MAX_MESSAGE, limits.messageBytes),
     u32Tlv(HELLO_KEY.MAX_STREAMS, limits.streams),
@@ -33,6 +38,10 @@ export function limitTlvs(limits: WireLimits, codecs: readonly number[]): Tlv[] 
     { key: HELLO_KEY.CODECS, value: Uint8Array.from(codecs) },
     u32Tlv(HELLO_KEY.STREAM_CREDIT, limits.streamCredit),
   ];
+  if (compression !== undefined) {
+    tlvs.push({ key: HELLO_KEY.COMPRESSIONS, value: Uint8Array.of(compression.id) });
+  }
+  return tlvs;
 }
 
 /** @throws WireError PROTOCOL for a number that is out of its bounds */

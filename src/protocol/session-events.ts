@@ -31,7 +31,7 @@ export interface SessionEnd {
 /** What a session tells its owner. */
 export interface SessionEvents extends HandshakeEvents {
   /**
-   * The peer opens a stream: `open` and the body at `[start, end)` are valid during the call. Without a stream it is a
+   * The peer opens a stream: `open` and the body at `[start, end)` of `bytes` are valid during the call. Without a stream it is a
    * notification or an unacknowledged publication. A stream needs an owner or an answer before the call returns.
    */
   opened(

@@ -10,6 +10,7 @@ import { Buffer } from "node:buffer";
 import type { Input } from "../codec/codec.ts";
 import { Allowance } from "./allowance.ts";
 import { FIRST_IGNORABLE, FLAG, FRAME, GOAWAY, GOAWAY_KEY, KIND, PING_ACK } from "./codes.ts";
+import type { Compression } from "./compression.ts";
 import {
   checkPing,
   decodeAck,
@@ -44,6 +45,8 @@ export interface SessionOptions {
   readonly events: SessionEvents;
   /** Codecs that are understood here, in the order of preference. */
   readonly codecs: readonly number[];
+  /** In force when the peer has it too. */
+  readonly compression?: Compression | undefined;
 }
 
 const NOTHING = Buffer.alloc(0);
@@ -61,6 +64,8 @@ export class Session implements FrameSink, OutgoingHost, Writing {
   readonly streams: OutgoingStreams;
   readonly allowance: Allowance;
   readonly time: SessionTime;
+  /** What this side has of it; see `packing`. */
+  readonly compression: Compression | undefined;
   /** What the peer has told of itself; the defaults before that. */
   peer: Peer = readPeer([]);
   /** GOAWAY was sent: no new streams of the peer's are taken on. */
@@ -69,7 +74,7 @@ export class Session implements FrameSink, OutgoingHost, Writing {
   peerGoaway: Goaway | undefined = undefined;
   /** Handlers whose stream was ended before they had settled: they count as streams. */
   zombies = 0;
-  readonly #transport: Transport;
+  readonly transport: Transport;
   #closed = false;
 
   constructor(options: SessionOptions) {
@@ -77,7 +82,8 @@ export class Session implements FrameSink, OutgoingHost, Writing {
     this.limits = options.limits;
     this.events = options.events;
     this.role = options.role;
-    this.#transport = options.transport;
+    this.compression = options.compression;
+    this.transport = options.transport;
     const server = options.role === "server";
     this.reader = new FrameReader(options.wire.inputView, FIXED.handshakeFrameBytes);
     this.outgoing = new Outgoing(this, FIXED.pipelinedBytes, FIXED.handshakeFrameBytes);
@@ -86,6 +92,14 @@ export class Session implements FrameSink, OutgoingHost, Writing {
     this.handshake = new Handshake(this, options.codecs);
     this.allowance = new Allowance(options.limits);
     this.time = new SessionTime(this);
+  }
+
+  /** The compression that both sides have. */
+  get packing(): Compression | undefined {
+    const { compression } = this;
+    if (compression === undefined || !this.peer.compressions.includes(compression.id))
+      return undefined;
+    return compression;
   }
 
   get closed(): boolean {
@@ -101,7 +115,7 @@ export class Session implements FrameSink, OutgoingHost, Writing {
   }
 
   get pendingBytes(): number {
-    return this.#transport.pendingBytes;
+    return this.transport.pendingBytes;
   }
 
   isMine(id: number): boolean {
@@ -247,12 +261,20 @@ export class Session implements FrameSink, OutgoingHost, Writing {
         throw protocolError(`OPEN of kind ${open.kind} without END`);
       }
     }
-    this.events.opened(stream, open, bytes, open.body, open.end);
+    if ((flags & FLAG.ZIP) === 0) {
+      return this.events.opened(stream, open, bytes, open.body, open.end);
+    }
+    const body = this.incoming.unpack(stream, bytes, open.body, open.end);
+    if (body !== undefined) this.events.opened(stream, open, body, 0, body.length);
   }
 
-  published(stream: Stream, bytes: Buffer): void {
+  published(stream: Stream, flags: number, bytes: Buffer): void {
     const { msg } = this.wire;
-    this.events.published(stream, msg, bytes, msg.body, msg.end);
+    if ((flags & FLAG.ZIP) === 0) {
+      return this.events.published(stream, msg, bytes, msg.body, msg.end);
+    }
+    const body = this.incoming.unpack(stream, bytes, msg.body, msg.end);
+    if (body !== undefined) this.events.published(stream, msg, body, 0, body.length);
   }
 
   countEmpty(): void {
@@ -269,24 +291,16 @@ export class Session implements FrameSink, OutgoingHost, Writing {
     const { writer } = this;
     const { end } = writer;
     writer.end = 0;
-    if (end > 0 && !this.#closed) this.#transport.write(writer.bytes, 0, end);
+    if (end > 0 && !this.#closed) this.transport.write(writer.bytes, 0, end);
   }
 
   awaitDrain(): void {
-    this.#transport.awaitDrain();
+    this.transport.awaitDrain();
   }
 
   /** The transport has little left to send. */
   drained(): void {
     if (!this.#closed) this.#pump();
-  }
-
-  pause(): void {
-    this.#transport.pause();
-  }
-
-  resume(): void {
-    this.#transport.resume();
   }
 
   #pump(): void {
@@ -372,7 +386,7 @@ export class Session implements FrameSink, OutgoingHost, Writing {
     this.handshake.phase = PHASE.CLOSED;
     this.wire.agenda.remove(this.time);
     this.outgoing.clear();
-    this.#transport.close(abort);
+    this.transport.close(abort);
     for (const stream of [...this.incoming.table.list(), ...this.streams.table.list()]) {
       const { owner } = stream;
       stream.owner = undefined;

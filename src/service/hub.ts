@@ -2,6 +2,7 @@
 
 import type { Context } from "../handlers.ts";
 import { type BodyCodec, jsonCodec, rawCodec, utf8Codec } from "../protocol/body-codec.ts";
+import { type Compression, zstd } from "../protocol/compression.ts";
 import { Wire } from "../protocol/wire.ts";
 import { completeWireLimits, type WireLimits } from "../protocol/wire-limits.ts";
 import type { Publisher } from "./context.ts";
@@ -22,6 +23,7 @@ export class Hub implements Publisher {
   readonly attempts = new FailedAttempts();
   readonly sessions = new Set<ServerSession>();
   readonly codecIds: readonly number[];
+  readonly compression: Compression | undefined;
   #results: Results | undefined;
   /** A function by itself, so that it can be taken out of a context. */
   readonly publish: Publisher["publish"] = (topic, value, codec) =>
@@ -36,6 +38,7 @@ export class Hub implements Publisher {
     this.routes = routes;
     this.options = options;
     this.limits = completeWireLimits(options.limits);
+    this.compression = options.compression === false ? undefined : zstd();
     const codecs: BodyCodec[] = [];
     for (const codec of [jsonCodec, rawCodec, utf8Codec, ...(options.codecs ?? [])]) {
       codecs[codec.id] = codec;

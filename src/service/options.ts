@@ -20,6 +20,8 @@ export interface ServiceOptions {
   readonly authorize?: (identity: unknown, action: Action, name: string) => boolean;
   /** Codecs beside raw, JSON and UTF-8: `messagePack(await import("msgpackr"))`, `cbor(…)`, your own. */
   readonly codecs?: readonly BodyCodec[];
+  /** Bodies from 4 KiB on are compressed (zstd) for clients who take that. Default true. */
+  readonly compression?: boolean;
   /** Once in each thread of a server, before it accepts: with what publishes by itself (from a timer, say). */
   readonly started?: (publisher: Publisher) => void;
   /** Told of what handlers throw that is no CallError. Default: written to stderr. */

@@ -44,6 +44,7 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer {
       transport: this,
       events: this,
       codecs: hub.codecIds,
+      compression: hub.compression,
     });
     hub.sessions.add(this);
   }

@@ -1,7 +1,9 @@
 // One client's subscription: what is sent to it, what waits, and what is left out when it does not keep up.
 
+import { Buffer } from "node:buffer";
 import type { BodyCodec } from "../protocol/body-codec.ts";
 import { CODE, ERROR_FLAG, SLOW_POLICY } from "../protocol/codes.ts";
+import type { Compression } from "../protocol/compression.ts";
 import type { Stream, StreamOwner } from "../protocol/stream.ts";
 import type { StreamError } from "../protocol/stream-frames.ts";
 import { MSG_FIXED } from "../protocol/stream-frames.ts";
@@ -9,11 +11,31 @@ import type { ServerSession } from "./server-session.ts";
 
 const MOST_DROPPED = 0xffff;
 
-/** A published message as every subscriber of one codec gets it: encoded once, shared by all. */
-export interface Message {
+/** A published message as every subscriber of one codec gets it: encoded once, and compressed once, for all. */
+export class Message {
   readonly topic: string;
   readonly topicLength: number;
-  readonly topicAndBody: Uint8Array;
+  readonly topicAndBody: Buffer;
+  #packed: Buffer | undefined;
+  #tried = false;
+
+  constructor(topic: string, body: Uint8Array) {
+    const bytes = Buffer.from(topic);
+    this.topic = topic;
+    this.topicLength = bytes.length;
+    this.topicAndBody = Buffer.concat([bytes, body]);
+  }
+
+  /** Topic and compressed body; undefined when that is no gain. */
+  packed(compression: Compression): Buffer | undefined {
+    if (!this.#tried) {
+      this.#tried = true;
+      const body = compression.pack(this.topicAndBody.subarray(this.topicLength));
+      const topic = this.topicAndBody.subarray(0, this.topicLength);
+      this.#packed = body && Buffer.concat([topic, body]);
+    }
+    return this.#packed;
+  }
 }
 
 /** What a subscription tells the topics when it is over. */
@@ -72,10 +94,14 @@ export class Subscription implements StreamOwner {
     return this.stream.sendCredit > 0 && outgoing.hasRoom(length);
   }
 
-  #send(seq: number, { topicAndBody, topicLength }: Message): void {
+  #send(seq: number, message: Message): void {
     const dropped = this.#dropped;
     this.#dropped = 0;
-    this.peer.session.streams.publish(this.stream, dropped, seq, topicAndBody, topicLength);
+    const { streams, packing } = this.peer.session;
+    const packed = packing === undefined ? undefined : message.packed(packing);
+    const sent = packed ?? message.topicAndBody;
+    const zip = packed !== undefined;
+    streams.publish(this.stream, dropped, seq, sent, message.topicLength, zip);
   }
 
   #append(message: Message): void {

@@ -14,7 +14,7 @@ import { TopicTree } from "../topics.ts";
 import type { Hub } from "./hub.ts";
 import { type GroupNews, type GroupQuestion, QueueGroups, type Turn } from "./queue-groups.ts";
 import type { ServerSession } from "./server-session.ts";
-import { type Message, Subscription, type SubscriptionHost } from "./subscription.ts";
+import { Message, Subscription, type SubscriptionHost } from "./subscription.ts";
 
 /** What goes from thread to thread. */
 interface Published {
@@ -180,11 +180,8 @@ export class Topics implements SubscriptionHost {
 
   /** As subscribers of this codec get it; undefined when the codec cannot carry it. */
   #encode(topic: string, codec: number, body: Uint8Array, wanted: BodyCodec): Message | undefined {
-    const bytes = Buffer.from(topic);
     const converted = this.#converted(codec, body, wanted);
-    if (converted === undefined) return undefined;
-    const topicAndBody = Buffer.concat([bytes, converted]);
-    return { topic, topicLength: bytes.length, topicAndBody };
+    return converted === undefined ? undefined : new Message(topic, converted);
   }
 
   #converted(codec: number, body: Uint8Array, wanted: BodyCodec): Uint8Array | undefined {

@@ -5,6 +5,7 @@ import { connect, type Socket } from "node:net";
 import type { TestContext } from "node:test";
 import { type BodyCodec, jsonCodec, rawCodec, utf8Codec } from "../../src/protocol/body-codec.ts";
 import { HELLO_KEY, KIND, META_KEY } from "../../src/protocol/codes.ts";
+import { zstd } from "../../src/protocol/compression.ts";
 import type { Auth, Goaway } from "../../src/protocol/connection-frames.ts";
 import { Inbox } from "../../src/protocol/inbox.ts";
 import { callPeer, errorFromPeer, notifyPeer } from "../../src/protocol/peer-call.ts";
@@ -25,6 +26,7 @@ export interface ClientOptions {
   readonly answer?: (challenge: Auth) => Uint8Array | Promise<Uint8Array>;
   readonly tlvs?: readonly Tlv[];
   readonly codecs?: readonly BodyCodec[];
+  readonly compression?: boolean;
 }
 
 /** What came on a subscription. */
@@ -65,6 +67,7 @@ export class SessionClient implements SessionEvents, Transport {
       transport: this,
       events: this,
       codecs: this.#codecs.map(({ id }) => id),
+      compression: options.compression === true ? zstd() : undefined,
     });
     socket.on("data", (bytes: Buffer) => this.#take(bytes));
     socket.on("close", () => this.session.disconnected("closed"));
