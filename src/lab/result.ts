@@ -202,6 +202,5 @@ export const ERROR_TEXTS = {
   CONNECT_TIMEOUT: "no connection within the time-out",
   MISSING_ANSWER: "messages that were not answered by the end",
   ERROR_ANSWER: "the target answered with an error",
-  LATE_CLOSE: "the target did not close the connection within the time-out",
   OVERRUN: "too many messages wait for their answers",
 } as const;

@@ -154,6 +154,12 @@ describe("real servers understand", () => {
     });
   }
 
+  test("swp: a target that speaks something else", async (t) => {
+    const target = await knownTarget(t, "echo");
+    const result = await load(target, { workload: "swp" });
+    assert.deepEqual(errorCodes(result), ["2 × WRONG_CONTENT"]);
+  });
+
   test("swp-publish: who may not is told", async (t) => {
     const server = await serve({ ...service({}), model: "event-loop" });
     t.after(() => server.close());

@@ -20,6 +20,7 @@ import { FrameReader, type FrameSink, InputView } from "../../protocol/frame-rea
 import { FrameWriter } from "../../protocol/frame-writer.ts";
 import { decodeError, encodeOpen } from "../../protocol/stream-frames.ts";
 import { u32Tlv } from "../../protocol/tlv.ts";
+import { WireError } from "../../protocol/wire-error.ts";
 import { WIRE_LIMITS } from "../../protocol/wire-limits.ts";
 import { Chunk } from "./counted-answers.ts";
 import { randomBytes, Tape } from "./tape.ts";
@@ -100,7 +101,13 @@ class SwpWorkload implements Workload<SwpSession>, FrameSink {
 
   received(session: SwpSession, input: Buffer, offset: number, length: number): number {
     this.#complete = 0;
-    session.reader.read(this.#chunk.set(input, offset, length), this);
+    try {
+      session.reader.read(this.#chunk.set(input, offset, length), this);
+    } catch (error) {
+      // It speaks something else.
+      if (!(error instanceof WireError)) throw error;
+      throw new AnswerError("WRONG_CONTENT", error.message);
+    }
     return this.#complete;
   }
 
