@@ -1,7 +1,7 @@
 // One line of live statistics, rewritten each second while somebody looks at a terminal.
 
 import type { Server } from "../server/serve.ts";
-import type { Statistics } from "../server/statistics.ts";
+import { type Statistics, skewOf } from "../server/statistics.ts";
 
 const EVERY_MS = 1000;
 
@@ -33,10 +33,19 @@ export function statisticsLine(before: Statistics, now: Statistics, elapsedMs: n
     `${perSecond(now.bytesReceived - before.bytesReceived)}B/s in`,
     `${perSecond(now.bytesSent - before.bytesSent)}B/s out`,
   ];
+  if (now.threads.length > 1) parts.push(`skew ${skewBetween(before, now).toFixed(2)}`);
   if (now.outputBytes > 0) parts.push(`${short(now.outputBytes)}B waiting`);
   if (now.acceptErrors > 0) parts.push(`${now.acceptErrors} accept errors`);
   if (now.handlerErrors > 0) parts.push(`${now.handlerErrors} handler errors`);
   return parts.join("  ");
+}
+
+/** Of the messages in between; of the connections, when there were none. */
+function skewBetween(before: Statistics, now: Statistics): number {
+  if (now.messages === before.messages) return now.skew.connections;
+  return skewOf(
+    now.threads.map(({ messages }, n) => messages - (before.threads[n]?.messages ?? 0)),
+  );
 }
 
 /** With the space, and the letter if there is one, that go before the unit. */

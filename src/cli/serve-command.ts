@@ -36,6 +36,7 @@ Serves FILE, a module whose default export is a table of handlers; without one, 
                     threads of hybrid that compute (default: one for each core but one)
   --balance B       which thread gets a connection: ${BALANCES.slice(0, 2).join(", ")},
                     ${BALANCES.slice(2).join(", ")} (default least-connections)
+  --pin C           bind each thread to a core: all, or a list as 0,2
   --connections N   connections at a time (default: 80 % of the descriptor limit)
   --idle-ms N       close a connection that is silent for so long
   --drain-ms N      time to finish at SIGTERM or Ctrl-C (default 10000); a second signal ends at once
@@ -52,6 +53,7 @@ const OPTIONS = {
   threads: { type: "string" },
   "compute-threads": { type: "string" },
   balance: { type: "string" },
+  pin: { type: "string" },
   connections: { type: "string" },
   "idle-ms": { type: "string" },
   "drain-ms": { type: "string" },
@@ -125,11 +127,19 @@ function options(values: Values): ServeOptions {
     ...(threads !== undefined && { threads }),
     ...(computeThreads !== undefined && { computeThreads }),
     ...(balance !== undefined && { balance }),
+    ...(values.pin !== undefined && { pin: coresOption(values.pin) }),
     limits: {
       ...(connections !== undefined && { connections }),
       ...(idleMs !== undefined && { idleMs }),
     },
   };
+}
+
+/** `all`, or cores between commas. @throws UsageError */
+function coresOption(value: string): true | number[] {
+  if (value === "all") return true;
+  if (/^\d+(,\d+)*$/.test(value)) return value.split(",").map(Number);
+  throw new UsageError(`--pin takes all, or a list of cores as 0,2, not "${value}"`);
 }
 
 function where(values: Values): ServeOptions {

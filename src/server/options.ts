@@ -8,6 +8,9 @@ import { completeLimits, type Limits, OptionError } from "../limits.ts";
 import { BALANCES, type Balance } from "../reactor/placement.ts";
 import type { SlowSubscriberPolicy } from "../reactor/publishing.ts";
 import type { OverflowPolicy } from "../reactor/writing.ts";
+import { allowedCores } from "../sys/affinity.ts";
+import { SystemError } from "../sys/errno.ts";
+import { nativeRefusal } from "../sys/native-library.ts";
 import type { SocketOptions } from "../sys/socket-calls.ts";
 
 export { BALANCES };
@@ -58,6 +61,11 @@ export interface ServeOptions extends ConnectionOptions {
    * driver has no descriptors, and with `reusePort`.
    */
   readonly balance?: Balance;
+  /**
+   * Binds each of its threads to one core: `true` to those that this process may run on, in turns, or a list of cores, likewise
+   * in turns. Default false: the kernel chooses. Linux with node:ffi; not for `event-loop`, whose thread is the caller's.
+   */
+  readonly pin?: boolean | readonly number[];
   /** Connections that the kernel may queue before they are accepted, 1 to 65535. Default 4096 (see net.core.somaxconn). */
   readonly backlog?: number;
   readonly limits?: Partial<Limits>;
@@ -91,6 +99,8 @@ export interface CheckedOptions {
   readonly threadsChosen: boolean;
   /** Undefined: the driver decides. */
   readonly balance: Balance | undefined;
+  /** Cores for its threads, in turns; empty: any. */
+  readonly cores: readonly number[];
   readonly backlog: number;
   readonly limits: Limits;
   /** The caller chose the number of connections: it is not to be lowered silently. */
@@ -141,6 +151,7 @@ export function checkOptions(options: ServeOptions, fromModule: boolean): Checke
     threadsChosen: options.threads !== undefined,
     balance:
       options.balance === undefined ? undefined : oneOf("balance", options.balance, BALANCES),
+    cores: coresFor(options.pin ?? false, model),
     backlog: integer("backlog", options.backlog ?? 4096, 1, 65_535),
     limits: completeLimits(options.limits),
     connectionsChosen: options.limits?.connections !== undefined,
@@ -150,6 +161,28 @@ export function checkOptions(options: ServeOptions, fromModule: boolean): Checke
     socket: socketOptions(options),
     onError: reporter(options.onError),
   };
+}
+
+/** @throws OptionError for a core that this process may not run on, and where threads cannot be pinned */
+function coresFor(pin: boolean | readonly number[], model: ModelName): readonly number[] {
+  if (pin === false) return [];
+  if (pin !== true && (!Array.isArray(pin) || pin.length === 0)) {
+    throw new OptionError(`pin must be true, false or a list of cores, not ${String(pin)}`);
+  }
+  if (model === "event-loop") {
+    throw new OptionError(
+      "model event-loop runs in the calling thread: pin that, or use multi-reactor",
+    );
+  }
+  const refused = nativeRefusal();
+  if (refused !== undefined) throw new OptionError(`pin cannot be used here: ${refused}`);
+  const allowed = allowedCores();
+  if (typeof allowed === "number") throw new SystemError("sched_getaffinity", allowed);
+  if (pin === true) return allowed;
+  const missing = pin.find((core) => !allowed.includes(core));
+  if (missing === undefined) return pin;
+  const cores = allowed.join(", ");
+  throw new OptionError(`pin: core ${missing} is none that this process may run on: ${cores}`);
 }
 
 /** The machine's cores but for one, which is left to the reactors. */

@@ -102,6 +102,7 @@ export class ReactorKind implements ThreadKind {
       counters: countersOf(counters, seat),
       notes: this.#notesOf(seat),
       pulse: this.#pulseOf(seat),
+      core: options.cores[seat % options.cores.length],
       ...(compute && { compute: compute.seatFor(seat) }),
       ...(balancing && { placement: balancing.seatFor(seat, mailbox.wakeDescriptor) }),
     };

@@ -111,6 +111,7 @@ const OPTION_NAMES: ReadonlySet<string> = new Set<keyof ServeOptions>([
   "threads",
   "computeThreads",
   "balance",
+  "pin",
   "backlog",
   "limits",
   "overflow",

@@ -13,6 +13,19 @@ import {
 export interface Statistics extends Counters {
   /** The same for each thread. */
   readonly threads: readonly Counters[];
+  /** How unevenly they share the load. */
+  readonly skew: Skew;
+}
+
+/**
+ * What the busiest thread has, as a multiple of the mean: 1 when all have as much, the number of threads when one has
+ * everything. 1 also when there is nothing.
+ */
+export interface Skew {
+  /** Of the connections that are open now. */
+  readonly connections: number;
+  /** Of all messages handled so far. */
+  readonly messages: number;
 }
 
 /** The counters of a server: of the threads that it has now, and of those that were there before a reload. */
@@ -57,5 +70,16 @@ export function readStatistics(all: Float64Array, threads: number): Statistics {
   const each = Array.from({ length: rows }, (_, index) => readCounters(countersOf(all, index)));
   const sums: Partial<Record<CounterName, number>> = {};
   for (const name of COUNTERS) sums[name] = each.reduce((sum, counters) => sum + counters[name], 0);
-  return { ...(sums as Counters), threads: each.slice(0, threads) };
+  const own = each.slice(0, threads);
+  const skew = {
+    connections: skewOf(own.map(({ connections }) => connections)),
+    messages: skewOf(own.map(({ messages }) => messages)),
+  };
+  return { ...(sums as Counters), threads: own, skew };
+}
+
+/** The largest as a multiple of the mean; 1 when there is nothing. */
+export function skewOf(loads: readonly number[]): number {
+  const sum = loads.reduce((total, load) => total + load, 0);
+  return sum === 0 ? 1 : (Math.max(...loads) * loads.length) / sum;
 }

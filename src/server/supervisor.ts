@@ -29,7 +29,7 @@ export interface ThreadKind {
   readonly entry: URL;
   /** Further bounds of its memory; that of its heap is `limits.heapBytes`. */
   readonly resourceLimits?: ResourceLimits | undefined;
-  /** What the thread is called, in errors and in `top -H`, which shows the first 15 letters. */
+  /** What the thread is called: `sluice reactor 0` in errors, and then `sluice-r0` in `top -H`. */
   name(seat: number): string;
   /** Given to the worker as its workerData, with `port` added. */
   startData(seat: number): object;
@@ -149,7 +149,7 @@ export class Supervisor<Ready> {
     const { kind, limits } = this.#options;
     const { port1, port2 } = new MessageChannel();
     const options = {
-      name: kind.name(seat.index),
+      name: nameForTop(kind.name(seat.index)),
       workerData: { ...kind.startData(seat.index), port: port2 },
       transferList: [port2],
       resourceLimits: {
@@ -290,6 +290,11 @@ export class Supervisor<Ready> {
     const name = this.#options.kind.name(seat.index);
     this.#options.onError(new Error(`${name} cannot be ended while it is in a native call`));
   }
+}
+
+/** `sluice-r0` for `sluice reactor 0`: of the names of its threads the kernel keeps 15 bytes. */
+function nameForTop(name: string): string {
+  return name.replace(/^sluice (\w)\w* (?=\d+$)/, "sluice-$1");
 }
 
 function endOf(error: unknown, limits: Limits): Seat<unknown>["end"] {

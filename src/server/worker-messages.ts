@@ -24,6 +24,8 @@ export interface ReactorStart {
   /** Its seat among the reactors that hand connections to each other, when they do. */
   readonly placement?: PlacementSeat;
   readonly pulse: Int32Array;
+  /** The only one to run on; undefined: any. */
+  readonly core: number | undefined;
   /** How to reach the compute threads, where there are any. */
   readonly compute?: ComputeSeat;
 }

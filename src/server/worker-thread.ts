@@ -6,6 +6,8 @@ import { workerData } from "node:worker_threads";
 import { sharesDescriptors } from "../driver/choose-driver.ts";
 import { settleCompilation } from "../reactor/compilation.ts";
 import type { Address } from "../sys/address.ts";
+import { pinThread } from "../sys/affinity.ts";
+import { SystemError } from "../sys/errno.ts";
 import { ComputeClient } from "./compute-client.ts";
 import { isComputePort, READY_FOR_PORTS } from "./compute-messages.ts";
 import { loadHandlers } from "./handler-module.ts";
@@ -43,6 +45,8 @@ async function run(start: ReactorStart & WithPort): Promise<void> {
     say({ kind: "closed", clean });
   });
   try {
+    const failed = start.core === undefined ? 0 : pinThread(start.core);
+    if (failed < 0) throw new SystemError("sched_setaffinity", failed, `core ${start.core}`);
     thread = new ReactorThread({
       driver: start.driver,
       handlers: await loadHandlers(new URL(start.module)),

@@ -44,6 +44,8 @@ const LIBC = {
   fcntl: { arguments: [i32, i32, i32], return: i32 },
   eventfd: { arguments: [u32, i32], return: i32 },
   epoll_create1: { arguments: [i32], return: i32 },
+  sched_getaffinity: { arguments: [i32, u64, pointer], return: i32 },
+  sched_setaffinity: { arguments: [i32, u64, pointer], return: i32 },
   getrlimit: { arguments: [i32, pointer], return: i32 },
   inet_pton: { arguments: [i32, "string", pointer], return: i32 },
   inet_ntop: { arguments: [i32, pointer, pointer, u32], return: pointer },

@@ -10,6 +10,9 @@ import { nativeArchitecture } from "./platform.ts";
 
 /** Nobody has this descriptor: the kernel's own limit on descriptors is far below. */
 const NO_DESCRIPTOR = 0x3fff_fff0;
+/** Above the kernel's own limit on process numbers. */
+const NO_THREAD = 0x3fff_fff0;
+const ESRCH = 3;
 const EAFNOSUPPORT = 97;
 
 type Check = readonly [
@@ -40,6 +43,8 @@ const CHECKS: readonly Check[] = [
   ["fcntl", (c) => c.fcntl(NO_DESCRIPTOR, 1, 0), EBADF],
   ["eventfd", (c) => c.eventfd(0, -1), EINVAL],
   ["epoll_create1", (c) => c.epoll_create1(-1), EINVAL],
+  ["sched_getaffinity", (c) => c.sched_getaffinity(0, 0n, 0n), EINVAL],
+  ["sched_setaffinity", (c) => c.sched_setaffinity(NO_THREAD, 0n, 0n), ESRCH],
   ["getrlimit", (c) => c.getrlimit(-1, 0n), EINVAL],
   ["inet_pton", (c) => c.inet_pton(AF_INET - 3, "", 0n), EAFNOSUPPORT],
 ];

@@ -130,6 +130,7 @@ describe("the documents", () => {
       threads: true,
       computeThreads: true,
       balance: true,
+      pin: true,
       backlog: true,
       limits: true,
       overflow: true,

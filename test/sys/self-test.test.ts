@@ -35,6 +35,8 @@ const ARGUMENTS: Readonly<Record<string, readonly Type[]>> = {
   fcntl: [i32, i32, i32],
   eventfd: [u32, i32],
   epoll_create1: [i32],
+  sched_getaffinity: [i32, u64, pointer],
+  sched_setaffinity: [i32, u64, pointer],
   getrlimit: [i32, pointer],
   inet_pton: [i32, "string", pointer],
 };
