@@ -98,7 +98,8 @@ export function planLoad(address: Address, options: LoadOptions): LoadPlan {
     rate,
     arrivals: options.arrivals ?? "even",
     seed: integer("seed", options.seed ?? 1, 0, 0xffff_ffff),
-    threads: Math.min(integer("threads", threads, 1, 256), Math.max(connections, idle)),
+    // A thread without a connection that talks would keep its share of the rate to itself.
+    threads: Math.min(integer("threads", threads, 1, 256), connections || idle),
     driver: chooseDriver(options.driver ?? "auto").driver,
     verify: options.verify ?? true,
     warmUpMs: number("warm-up", options.warmUpMs ?? 1000, 0, DAY_MS),
