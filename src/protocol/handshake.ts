@@ -37,6 +37,8 @@ export const PHASE = {
   CLOSED: 6,
 } as const;
 
+const STRANGER = "-ERR SWP/1 (binary) here; try: npx sluice tap HOST:PORT\r\n";
+
 export interface HandshakeEvents {
   /** Server: a client introduces itself. `accept`, `challenge` or `session.end` answers, now or later. */
   hello(tlvs: readonly Tlv[]): void;
@@ -69,7 +71,7 @@ export class Handshake {
     while (this.#prefaced < PREFACE.length) {
       if (input.offset === input.end) return false;
       if (input.bytes[input.offset] !== PREFACE[this.#prefaced]) {
-        this.#session.refuseStranger();
+        this.#refuseStranger();
         return false;
       }
       input.offset++;
@@ -77,6 +79,15 @@ export class Handshake {
     }
     this.phase = PHASE.HELLO;
     return true;
+  }
+
+  /** The first bytes are not the preface: one line for people, and the end. */
+  #refuseStranger(): void {
+    const { writer } = this.#session;
+    this.#session.begin();
+    writer.reserve(STRANGER.length);
+    writer.end += writer.bytes.write(STRANGER, writer.end, "latin1");
+    this.#session.end(GOAWAY.PROTOCOL, "no SWP/1 preface");
   }
 
   /** A frame before READY, or AUTH after it. */

@@ -59,8 +59,10 @@ export class IncomingStreams {
       if (open.kind !== KIND.NOTIFY && open.kind !== KIND.PUBLISH) {
         throw protocolError(`OPEN of kind ${open.kind} on stream 0`);
       }
+      if ((flags & FLAG.SEQ) !== 0 && !this.#session.acknowledging.take(open.seq)) return;
       return this.#session.opened(undefined, flags, bytes);
     }
+    if ((flags & FLAG.SEQ) !== 0) throw protocolError("SEQ on a stream that does not survive");
     if (this.#session.isMine(id)) throw protocolError(`stream ${id} is not the peer's to open`);
     if (this.table.get(id) !== undefined) throw protocolError(`stream ${id} is open already`);
     this.opens++;
@@ -161,7 +163,11 @@ export class IncomingStreams {
   }
 
   #deliverMsg(stream: Stream, flags: number, bytes: Buffer): void {
-    if (!this.#spendCredit(stream)) return;
+    const { seq } = this.#session.wire.msg;
+    const numbered = (flags & FLAG.SEQ) !== 0;
+    if (numbered && !this.#session.acknowledging.take(seq)) return;
+    const free = numbered && this.#session.replay?.isReplay(seq) === true;
+    if (!free && !this.#spendCredit(stream)) return;
     this.#session.published(stream, flags, bytes);
   }
 
@@ -205,6 +211,15 @@ export class IncomingStreams {
     stream.part = undefined;
     if (unopened) this.#session.streams.fail(stream, CODE.CANCELLED, "cancelled");
     return unopened;
+  }
+
+  /** A subscription that has survived its connection, with the credit that it was opened with. */
+  restore(id: number, codec: number, credit: number): Stream {
+    const stream = new Stream(this.#session, id, KIND.SUBSCRIBE, codec, false, credit, 0);
+    stream.remoteDone = true;
+    this.table.set(stream);
+    this.#subscriptions++;
+    return stream;
   }
 
   /** The peer's stream is over at this side. */

@@ -81,17 +81,66 @@ export class OutgoingStreams {
   announce(open: Open, body: Uint8Array): void {
     const session = this.#session;
     if (session.closed) return;
-    const start = this.#encodeOpen(0, FLAG.END, open, body);
-    this.#zero ??= new Stream(session, 0, KIND.NOTIFY, 0, true, 0, 0);
-    this.#commit(this.#zero, start, FRAME.OPEN, FLAG.END, 0);
+    const { replay } = session;
+    const flags = FLAG.END | (replay === undefined ? 0 : FLAG.SEQ);
+    const seq = replay?.next() ?? 0;
+    const start = this.#encodeOpen(0, flags, open, body, seq);
+    this.#keep(0, FRAME.OPEN, flags, seq, start, 0);
+    this.#commit(this.#streamZero(), start, FRAME.OPEN, flags, 0);
   }
 
-  #encodeOpen(id: number, flags: number, open: Open, body: Uint8Array): number {
+  #streamZero(): Stream {
+    this.#zero ??= new Stream(this.#session, 0, KIND.NOTIFY, 0, true, 0, 0);
+    return this.#zero;
+  }
+
+  /** A numbered message is kept until it is acknowledged: the frame from `start` to the writer's end. */
+  #keep(
+    stream: number,
+    type: number,
+    flags: number,
+    seq: number,
+    start: number,
+    head: number,
+  ): void {
+    const { replay, writer } = this.#session;
+    if (replay === undefined) return;
+    const payload = Buffer.from(writer.bytes.subarray(start + HEADER_BYTES, writer.end));
+    replay.keep({ seq, stream, type, flags, payload, head });
+  }
+
+  /** Sends again what the peer has not got: everything kept after `seq`. */
+  resend(seq: number): void {
+    const session = this.#session;
+    for (const frame of session.replay?.after(seq) ?? []) {
+      const { stream: id, type, flags, payload, head } = frame;
+      const stream = id === 0 ? this.#streamZero() : session.incoming.table.get(id);
+      if (stream === undefined) continue;
+      session.begin();
+      const start = session.writer.end;
+      const at = session.writer.frame(payload.length, type, id, flags);
+      session.writer.copy(at, payload, 0, payload.length);
+      this.#commit(stream, start, type, flags, head);
+    }
+  }
+
+  /** A subscription of ours that has survived its connection. */
+  restore(id: number, codec: number, credit: number, owner: StreamOwner): Stream {
+    const stream = new Stream(this.#session, id, KIND.SUBSCRIBE, codec, true, 0, credit);
+    stream.owner = owner;
+    stream.localDone = true;
+    stream.ending = true;
+    this.table.set(stream);
+    this.#subscriptions++;
+    return stream;
+  }
+
+  #encodeOpen(id: number, flags: number, open: Open, body: Uint8Array, seq = 0): number {
     const session = this.#session;
     session.begin();
     const { writer } = session;
     const start = writer.end;
-    encodeOpen(writer, id, flags, open, body, 0, body.length);
+    encodeOpen(writer, id, flags, open, body, 0, body.length, seq);
     const length = writer.end - start - HEADER_BYTES;
     const whole = id === 0 ? length : length - body.length;
     if (whole <= session.outgoing.frameBytes) return start;
@@ -139,8 +188,21 @@ export class OutgoingStreams {
     session.begin();
     const start = session.writer.end;
     const { length } = topicAndBody;
-    const flags = packed ? FLAG.ZIP : 0;
-    encodeMsg(session.writer, stream.id, flags, dropped, seq, topicAndBody, topicLength, 0, length);
+    const { replay } = session;
+    const flags = (packed ? FLAG.ZIP : 0) | (replay === undefined ? 0 : FLAG.SEQ);
+    const number = replay?.next() ?? seq;
+    encodeMsg(
+      session.writer,
+      stream.id,
+      flags,
+      dropped,
+      number,
+      topicAndBody,
+      topicLength,
+      0,
+      length,
+    );
+    this.#keep(stream.id, FRAME.MSG, flags, number, start, MSG_FIXED + topicLength);
     this.#commit(stream, start, FRAME.MSG, flags, MSG_FIXED + topicLength);
   }
 

@@ -6,6 +6,7 @@ import { encodePing } from "./connection-frames.ts";
 import { Keepalive } from "./keepalive.ts";
 import type { Session } from "./session.ts";
 import type { Stream } from "./stream.ts";
+import { FIXED } from "./wire-limits.ts";
 
 const NEVER = Number.POSITIVE_INFINITY;
 
@@ -14,6 +15,7 @@ export class SessionTime implements Due {
   agendaMs = 0;
   readonly #session: Session;
   readonly #keepalive: Keepalive;
+  #ackMs = NEVER;
 
   constructor(session: Session) {
     this.#session = session;
@@ -42,19 +44,37 @@ export class SessionTime implements Due {
     this.#session.wire.agenda.atLatest(this, atMs);
   }
 
+  /** What has come is to be acknowledged before long. */
+  ackSoon(): void {
+    if (this.#ackMs !== NEVER) return;
+    this.#ackMs = this.#session.wire.now() + FIXED.ackMs;
+    this.#session.wire.agenda.atLatest(this, this.#ackMs);
+  }
+
+  #ack(nowMs: number): void {
+    if (nowMs < this.#ackMs) return;
+    this.#ackMs = NEVER;
+    this.#session.acknowledging.send();
+  }
+
   due(nowMs: number): number {
     const session = this.#session;
     if (!session.ready) {
       session.end(GOAWAY.HANDSHAKE_TIMEOUT, "the handshake took too long");
       return NEVER;
     }
+    this.#ack(nowMs);
     const state = this.#keepalive.check(nowMs, this.#intervalMs);
     if (state === "dead") session.end(GOAWAY.KEEPALIVE, "silent for two keepalive intervals");
     if (state === "ping") {
       session.begin();
       encodePing(session.writer, this.#keepalive.pings, 0, false);
     }
-    const next = Math.min(this.#expireStreams(nowMs), this.#keepalive.nextMs(this.#intervalMs));
+    const next = Math.min(
+      this.#expireStreams(nowMs),
+      this.#keepalive.nextMs(this.#intervalMs),
+      this.#ackMs,
+    );
     return session.closed ? NEVER : next;
   }
 

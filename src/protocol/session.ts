@@ -8,6 +8,7 @@
 
 import { Buffer } from "node:buffer";
 import type { Input } from "../codec/codec.ts";
+import { Acknowledging } from "./acknowledging.ts";
 import { Allowance } from "./allowance.ts";
 import { FIRST_IGNORABLE, FLAG, FRAME, GOAWAY, GOAWAY_KEY, KIND, PING_ACK } from "./codes.ts";
 import type { Compression } from "./compression.ts";
@@ -28,6 +29,7 @@ import { IncomingStreams } from "./incoming-streams.ts";
 import { Outgoing, type OutgoingHost } from "./outgoing.ts";
 import { OutgoingStreams } from "./outgoing-streams.ts";
 import { type Peer, readPeer } from "./peer.ts";
+import type { Replay } from "./replay.ts";
 import type { SessionEnd, SessionEvents, Transport } from "./session-events.ts";
 import { SessionTime } from "./session-time.ts";
 import { flowsUp, type Stream } from "./stream.ts";
@@ -50,7 +52,6 @@ export interface SessionOptions {
 }
 
 const NOTHING = Buffer.alloc(0);
-const STRANGER = "-ERR SWP/1 (binary) here; try: npx sluice tap HOST:PORT\r\n";
 
 export class Session implements FrameSink, OutgoingHost, Writing {
   readonly wire: Wire;
@@ -64,10 +65,13 @@ export class Session implements FrameSink, OutgoingHost, Writing {
   readonly streams: OutgoingStreams;
   readonly allowance: Allowance;
   readonly time: SessionTime;
+  readonly acknowledging: Acknowledging;
   /** What this side has of it; see `packing`. */
   readonly compression: Compression | undefined;
   /** What the peer has told of itself; the defaults before that. */
   peer: Peer = readPeer([]);
+  /** In force once it is there: set before the session is ready. */
+  replay: Replay | undefined = undefined;
   /** GOAWAY was sent: no new streams of the peer's are taken on. */
   draining = false;
   /** What the peer's GOAWAY said. */
@@ -92,6 +96,7 @@ export class Session implements FrameSink, OutgoingHost, Writing {
     this.handshake = new Handshake(this, options.codecs);
     this.allowance = new Allowance(options.limits);
     this.time = new SessionTime(this);
+    this.acknowledging = new Acknowledging(this);
   }
 
   /** The compression that both sides have. */
@@ -177,6 +182,10 @@ export class Session implements FrameSink, OutgoingHost, Writing {
         this.allowance.answer(this.time.heardMs);
         this.#credit(id, decodeCredit(view, offset, length));
         break;
+      case FRAME.ACK:
+        this.allowance.answer(this.time.heardMs);
+        this.acknowledging.received(decodeAck(view, offset, length));
+        break;
       default:
         this.#control(type, flags, id, bytes, view, offset, length);
     }
@@ -237,14 +246,6 @@ export class Session implements FrameSink, OutgoingHost, Writing {
     this.events.goaway(goaway);
     if (goaway.code === GOAWAY.DRAIN) return;
     this.#finish({ code: goaway.code, reason: "the peer ended it", byPeer: true }, false);
-  }
-
-  /** The first bytes are not the preface: one line for people, and the end. */
-  refuseStranger(): void {
-    this.begin();
-    this.writer.reserve(STRANGER.length);
-    this.writer.end += this.writer.bytes.write(STRANGER, this.writer.end, "latin1");
-    this.#finish({ code: GOAWAY.PROTOCOL, reason: "no SWP/1 preface", byPeer: false }, false);
   }
 
   // From the parts to the owner.
@@ -367,10 +368,10 @@ export class Session implements FrameSink, OutgoingHost, Writing {
     if (!this.#closed) this.#finish({ code: undefined, reason: "closed", byPeer: false }, false);
   }
 
-  /** The connection is gone. */
-  disconnected(reason: string): void {
+  /** The connection is gone; without `abort` only the peer's half of it. */
+  disconnected(reason: string, abort = true): void {
     if (this.#closed) return;
-    this.#finish({ code: this.peerGoaway?.code, reason, byPeer: true }, true);
+    this.#finish({ code: this.peerGoaway?.code, reason, byPeer: true }, abort);
   }
 
   #sendGoaway(code: number, drainMs: number, reconnectMs: number, tlvs: readonly Tlv[]): void {

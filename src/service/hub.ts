@@ -7,6 +7,7 @@ import { Wire } from "../protocol/wire.ts";
 import { completeWireLimits, type WireLimits } from "../protocol/wire-limits.ts";
 import type { Publisher } from "./context.ts";
 import { FailedAttempts } from "./failed-attempts.ts";
+import { LostSessions } from "./lost-sessions.ts";
 import type { Action, ServiceOptions } from "./options.ts";
 import { Results } from "./results.ts";
 import type { RouteTable } from "./route-table.ts";
@@ -20,6 +21,7 @@ export class Hub implements Publisher {
   readonly limits: WireLimits;
   readonly wire: Wire;
   readonly topics: Topics;
+  readonly lost: LostSessions;
   readonly attempts = new FailedAttempts();
   readonly sessions = new Set<ServerSession>();
   readonly codecIds: readonly number[];
@@ -50,6 +52,7 @@ export class Hub implements Publisher {
       soon: (run) => queueMicrotask(run),
     });
     this.wire.agenda.earlier = (atMs) => this.#arm(atMs);
+    this.lost = new LostSessions(this.wire, this.limits);
     this.topics = new Topics(this);
   }
 

@@ -8,21 +8,23 @@ import { CODE, ERROR_FLAG, GOAWAY, GOAWAY_KEY, HELLO_KEY, KIND } from "../protoc
 import type { Auth } from "../protocol/connection-frames.ts";
 import { callPeer, notifyPeer } from "../protocol/peer-call.ts";
 import { Session } from "../protocol/session.ts";
-import type { SessionEvents, Transport } from "../protocol/session-events.ts";
+import type { SessionEnd, SessionEvents, Transport } from "../protocol/session-events.ts";
 import type { Stream } from "../protocol/stream.ts";
 import type { OpenFrame } from "../protocol/stream-frames.ts";
 import { type Tlv, textTlv, tlv } from "../protocol/tlv.ts";
 import type { AuthExchange, AuthStep, Stranger } from "./auth.ts";
 import type { CallingPeer } from "./context.ts";
 import type { Hub } from "./hub.ts";
+import type { LiveSession } from "./lost-sessions.ts";
 import type { RouteEntry } from "./route-table.ts";
 import { ServerCall } from "./server-call.ts";
+import type { Subscription } from "./subscription.ts";
 
 type ServiceConnection = Connection<never, ServerSession | undefined>;
 
 const AGENT = "sluice";
 
-export class ServerSession implements SessionEvents, Transport, CallingPeer {
+export class ServerSession implements SessionEvents, Transport, CallingPeer, LiveSession {
   readonly hub: Hub;
   readonly session: Session;
   readonly connection: ServiceConnection;
@@ -33,6 +35,10 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer {
   #method = 0;
   #step = 0;
   #awaitingDrain = false;
+  /** What the client asked to resume. */
+  #hello: readonly Tlv[] = [];
+  /** Subscriptions that outlive the connection. */
+  readonly #kept: Subscription[] = [];
 
   constructor(hub: Hub, connection: ServiceConnection) {
     this.hub = hub;
@@ -88,6 +94,7 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer {
   // The handshake.
 
   hello(tlvs: readonly Tlv[]): void {
+    this.#hello = tlvs;
     const { auth } = this.hub.options;
     if (auth === undefined || auth.length === 0) return this.#accept(undefined);
     const data = Buffer.from(tlv(tlvs, HELLO_KEY.AUTH) ?? []);
@@ -160,7 +167,35 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer {
       tlvs.push({ key: HELLO_KEY.AUTH, value });
     }
     this.#exchange = undefined;
-    this.session.handshake.accept(tlvs);
+    const resumption = this.hub.lost.resume(this.#hello);
+    this.#hello = [];
+    if (resumption !== undefined) {
+      tlvs.push(...resumption.tlvs);
+      this.session.replay = resumption.replay;
+      this.hub.lost.live(resumption.replay, this);
+      for (const subscription of resumption.subscriptions) {
+        subscription.find(this);
+        this.hub.topics.found(subscription);
+      }
+    }
+    const { session } = this;
+    session.handshake.accept(tlvs);
+    if (resumption?.clientHas !== undefined && session.ready) {
+      session.streams.resend(resumption.clientHas);
+    }
+  }
+
+  replaced(): void {
+    this.session.end(GOAWAY.SESSION_REPLACED, "the session goes on elsewhere");
+  }
+
+  /** The connection is gone: whether this subscription is to wait for the client to come back. */
+  keeps(subscription: Subscription): boolean {
+    const { replay, draining, peerGoaway } = this.session;
+    if (replay?.resumable !== true || draining || peerGoaway !== undefined) return false;
+    subscription.lose(replay);
+    this.#kept.push(subscription);
+    return true;
   }
 
   #refuse(): void {
@@ -247,8 +282,15 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer {
     this.session.close();
   }
 
-  ended(): void {
+  ended({ code, byPeer }: SessionEnd): void {
     this.hub.sessions.delete(this);
+    this.hub.topics.ended(this);
+    const { replay } = this.session;
+    if (replay !== undefined) this.hub.lost.ended(replay);
+    const cut = (byPeer && code === undefined) || code === GOAWAY.SESSION_REPLACED;
+    const lost = cut && replay?.resumable === true;
+    if (lost) this.hub.lost.add(replay, this.#kept);
+    else for (const subscription of this.#kept) subscription.remove();
     for (const again of this.#waiting) again();
     this.#waiting.clear();
   }

@@ -2,8 +2,9 @@
 
 import { Buffer } from "node:buffer";
 import type { BodyCodec } from "../protocol/body-codec.ts";
-import { CODE, ERROR_FLAG, SLOW_POLICY } from "../protocol/codes.ts";
+import { CODE, ERROR_FLAG, FLAG, FRAME, SLOW_POLICY } from "../protocol/codes.ts";
 import type { Compression } from "../protocol/compression.ts";
+import type { Replay } from "../protocol/replay.ts";
 import type { Stream, StreamOwner } from "../protocol/stream.ts";
 import type { StreamError } from "../protocol/stream-frames.ts";
 import { MSG_FIXED } from "../protocol/stream-frames.ts";
@@ -44,14 +45,18 @@ export interface SubscriptionHost {
 }
 
 export class Subscription implements StreamOwner {
-  readonly peer: ServerSession;
-  readonly stream: Stream;
+  peer: ServerSession;
+  stream: Stream;
   readonly pattern: string;
   readonly codec: BodyCodec;
   /** The queue group, or "". */
   readonly group: string;
   readonly #host: SubscriptionHost;
   readonly #policy: number;
+  /** Messages that it was opened with. */
+  readonly #credit: number;
+  /** Set while its session has no connection: messages are kept there. */
+  #lost: Replay | undefined;
   #waiting: { readonly seq: number; readonly message: Message }[] = [];
   #seq = 0;
   #dropped = 0;
@@ -73,6 +78,7 @@ export class Subscription implements StreamOwner {
     this.codec = codec;
     this.group = group;
     this.#policy = policy;
+    this.#credit = stream.sendCredit;
   }
 
   get waiting(): number {
@@ -82,6 +88,7 @@ export class Subscription implements StreamOwner {
   /** Sends it, or lets it wait, or leaves one out. */
   deliver(message: Message): void {
     if (this.#over) return;
+    if (this.#lost !== undefined) return this.#keep(this.#lost, message);
     this.#seq = (this.#seq + 1) >>> 0;
     if (this.#waiting.length === 0 && this.#mayGo(message)) return this.#send(this.#seq, message);
     if (this.#policy === SLOW_POLICY.LATEST) this.#replace(message);
@@ -126,6 +133,34 @@ export class Subscription implements StreamOwner {
     this.#append(message);
   }
 
+  /** The connection is gone, the session is not: from here on messages are kept for it. */
+  lose(replay: Replay): void {
+    this.#lost = replay;
+    for (const { message } of this.#waiting.splice(0)) this.#keep(replay, message);
+  }
+
+  #keep(replay: Replay, { topicAndBody, topicLength }: Message): void {
+    if (!replay.resumable) return;
+    const seq = replay.next();
+    const payload = Buffer.alloc(MSG_FIXED + topicAndBody.length);
+    payload.writeUInt16LE(topicLength);
+    payload.writeUInt16LE(this.#dropped, 2);
+    payload.writeUInt32LE(seq, 4);
+    topicAndBody.copy(payload, MSG_FIXED);
+    this.#dropped = 0;
+    const head = MSG_FIXED + topicLength;
+    const { id: stream } = this.stream;
+    replay.keep({ seq, stream, type: FRAME.MSG, flags: FLAG.SEQ, payload, head });
+  }
+
+  /** The session has a connection again. */
+  find(peer: ServerSession): void {
+    this.#lost = undefined;
+    this.peer = peer;
+    this.stream = peer.session.incoming.restore(this.stream.id, this.codec.id, this.#credit);
+    this.stream.owner = this;
+  }
+
   #leftOut(): void {
     if (this.#dropped < MOST_DROPPED) this.#dropped++;
   }
@@ -143,14 +178,16 @@ export class Subscription implements StreamOwner {
   /** Ends it from our side: with an error, or without one when the code is OK. */
   end(code: number, why: string, eflags: number = ERROR_FLAG.RETRYABLE): void {
     if (this.#over) return;
-    this.#remove();
+    this.remove();
     const { session } = this.peer;
     if (code === CODE.OK) session.streams.sendEnd(this.stream);
     else session.streams.fail(this.stream, code, why, eflags);
     this.peer.closeIfDrained();
   }
 
-  #remove(): void {
+  /** Nothing is delivered any more. */
+  remove(): void {
+    if (this.#over) return;
     this.#over = true;
     this.#waiting = [];
     this.stream.owner = undefined;
@@ -166,7 +203,7 @@ export class Subscription implements StreamOwner {
   }
 
   failed(_stream: Stream, _error: StreamError): void {
-    if (!this.#over) this.#remove();
+    this.remove();
   }
 
   cancelled(): void {
@@ -182,6 +219,6 @@ export class Subscription implements StreamOwner {
   }
 
   cut(): void {
-    if (!this.#over) this.#remove();
+    if (!this.peer.keeps(this)) this.remove();
   }
 }

@@ -100,8 +100,13 @@ export class Topics implements SubscriptionHost {
     stream.owner = subscription;
     if (group === "") this.#subscriptions.add(pattern, subscription);
     else this.#groups.add(subscription);
-    const own = this.#bySession.get(peer);
-    if (own === undefined) this.#bySession.set(peer, new Set([subscription]));
+    this.found(subscription);
+  }
+
+  /** Its session has a connection, for the first time or again. */
+  found(subscription: Subscription): void {
+    const own = this.#bySession.get(subscription.peer);
+    if (own === undefined) this.#bySession.set(subscription.peer, new Set([subscription]));
     else own.add(subscription);
   }
 
@@ -111,6 +116,11 @@ export class Topics implements SubscriptionHost {
     const own = this.#bySession.get(subscription.peer);
     own?.delete(subscription);
     if (own?.size === 0) this.#bySession.delete(subscription.peer);
+  }
+
+  /** A session is over; what is left of it is found again under another one, or nowhere. */
+  ended(peer: ServerSession): void {
+    this.#bySession.delete(peer);
   }
 
   roomAgain(peer: ServerSession): void {

@@ -4,16 +4,17 @@ import { Buffer } from "node:buffer";
 import { connect, type Socket } from "node:net";
 import type { TestContext } from "node:test";
 import { type BodyCodec, jsonCodec, rawCodec, utf8Codec } from "../../src/protocol/body-codec.ts";
-import { HELLO_KEY, KIND, META_KEY } from "../../src/protocol/codes.ts";
+import { FEATURE, HELLO_KEY, KIND, META_KEY } from "../../src/protocol/codes.ts";
 import { zstd } from "../../src/protocol/compression.ts";
 import type { Auth, Goaway } from "../../src/protocol/connection-frames.ts";
 import { Inbox } from "../../src/protocol/inbox.ts";
 import { callPeer, errorFromPeer, notifyPeer } from "../../src/protocol/peer-call.ts";
+import type { Replay } from "../../src/protocol/replay.ts";
 import { Session } from "../../src/protocol/session.ts";
 import type { SessionEnd, SessionEvents, Transport } from "../../src/protocol/session-events.ts";
 import type { Stream, StreamOwner } from "../../src/protocol/stream.ts";
 import type { MsgFrame, OpenFrame, StreamError } from "../../src/protocol/stream-frames.ts";
-import { type Tlv, tlvText } from "../../src/protocol/tlv.ts";
+import { type Tlv, tlv, tlvText, tlvU32, u32Tlv } from "../../src/protocol/tlv.ts";
 import { Wire } from "../../src/protocol/wire.ts";
 import { completeWireLimits, type WireLimits } from "../../src/protocol/wire-limits.ts";
 import type { Server } from "../../src/server/serve.ts";
@@ -27,6 +28,8 @@ export interface ClientOptions {
   readonly tlvs?: readonly Tlv[];
   readonly codecs?: readonly BodyCodec[];
   readonly compression?: boolean;
+  /** A session that is to go on: what is kept of it, and its subscriptions. */
+  readonly resume?: { readonly replay: Replay; readonly from?: SessionClient };
 }
 
 /** What came on a subscription. */
@@ -93,12 +96,42 @@ export class SessionClient implements SessionEvents, Transport {
     t.after(() => client.socket.destroy());
     const { auth, tlvs = [] } = options;
     const all = [...tlvs];
+    if (options.resume !== undefined) all.push(...client.#resume(options.resume));
     if (auth !== undefined) {
       const value = Buffer.concat([Uint8Array.of(auth.method), Buffer.from(auth.data)]);
       all.push({ key: HELLO_KEY.AUTH, value });
     }
     client.session.handshake.start(all, true);
     return client;
+  }
+
+  #resume({ replay, from }: { replay: Replay; from?: SessionClient }): Tlv[] {
+    this.session.replay = replay;
+    const features = u32Tlv(HELLO_KEY.FEATURES, FEATURE.RESUME);
+    if (from === undefined) return [features];
+    for (const [stream, heard] of from.heard) {
+      const owner = new TestFlow(jsonCodec, 1000);
+      this.heard.set(this.session.streams.restore(stream.id, stream.codec, 1000, owner), heard);
+    }
+    return [
+      features,
+      { key: HELLO_KEY.SESSION_ID, value: replay.id },
+      { key: HELLO_KEY.SESSION_SECRET, value: replay.secret },
+      u32Tlv(HELLO_KEY.LAST_SEQ, replay.received),
+      u32Tlv(HELLO_KEY.REPLAY_TO, replay.sent),
+    ];
+  }
+
+  /** Whether the server went on with the session that it was asked for. */
+  resumed = false;
+
+  #welcomed(tlvs: readonly Tlv[], replay: Replay): void {
+    const id = Buffer.from(tlv(tlvs, HELLO_KEY.SESSION_ID) ?? []);
+    this.resumed = id.equals(replay.id);
+    replay.id = id;
+    replay.secret = Buffer.from(tlv(tlvs, HELLO_KEY.SESSION_SECRET) ?? []);
+    replay.replayedTo = tlvU32(tlvs, HELLO_KEY.REPLAY_TO) ?? 0;
+    if (this.resumed) this.session.streams.resend(tlvU32(tlvs, HELLO_KEY.LAST_SEQ) ?? 0);
   }
 
   #take(bytes: Buffer): void {
@@ -144,6 +177,8 @@ export class SessionClient implements SessionEvents, Transport {
   }
   ready(tlvs: readonly Tlv[]): void {
     this.welcome = tlvs;
+    const { resume } = this.#options;
+    if (resume !== undefined) this.#welcomed(tlvs, resume.replay);
   }
   opened(
     stream: Stream | undefined,

@@ -1,0 +1,147 @@
+// Sessions whose connection is gone and whose client may come back: what they are owed goes on being kept, for a while.
+//
+// Only in the thread that had them: a client that comes back to another one gets a new session, and is told so by its id.
+// Bounded: so many, each with a ring that is bounded itself, each for so long.
+
+import { randomBytes, timingSafeEqual } from "node:crypto";
+import type { Due } from "../protocol/agenda.ts";
+import { FEATURE, HELLO_KEY } from "../protocol/codes.ts";
+import { Replay } from "../protocol/replay.ts";
+import { type Tlv, tlv, tlvU32, u32Tlv } from "../protocol/tlv.ts";
+import type { Wire } from "../protocol/wire.ts";
+import type { WireLimits } from "../protocol/wire-limits.ts";
+import type { Subscription } from "./subscription.ts";
+
+const ID_BYTES = 16;
+const SECRET_BYTES = 32;
+const MOST_LOST = 1000;
+
+/** One whose connection is gone. */
+class LostSession implements Due {
+  agendaSlot = -1;
+  agendaMs = 0;
+  readonly replay: Replay;
+  readonly subscriptions: readonly Subscription[];
+  readonly #expired: () => void;
+
+  constructor(replay: Replay, subscriptions: readonly Subscription[], expired: () => void) {
+    this.replay = replay;
+    this.subscriptions = subscriptions;
+    this.#expired = expired;
+  }
+
+  due(): number {
+    this.#expired();
+    return Number.POSITIVE_INFINITY;
+  }
+}
+
+/** What a client asks for in HELLO, and gets. */
+export interface Resumption {
+  readonly replay: Replay;
+  /** Of the session that goes on; none for a new one. */
+  readonly subscriptions: readonly Subscription[];
+  /** The last number that the client has; undefined for a new session. */
+  readonly clientHas: number | undefined;
+  /** For WELCOME. */
+  readonly tlvs: readonly Tlv[];
+}
+
+/** A session that still has a connection, as far as is known here. */
+export interface LiveSession {
+  /** Its client has come back on another connection: ends this one, and is lost. */
+  replaced(): void;
+}
+
+export class LostSessions {
+  /** Those that can be resumed and are not lost, by their replay. */
+  readonly #live = new Map<string, { readonly replay: Replay; readonly session: LiveSession }>();
+  readonly #wire: Wire;
+  readonly #limits: WireLimits;
+  /** By id, in the order in which they were lost. */
+  readonly #lost = new Map<string, LostSession>();
+
+  constructor(wire: Wire, limits: WireLimits) {
+    this.#wire = wire;
+    this.#limits = limits;
+  }
+
+  get size(): number {
+    return this.#lost.size;
+  }
+
+  /** Undefined when the client does not ask for it. */
+  resume(tlvs: readonly Tlv[]): Resumption | undefined {
+    const features = tlvU32(tlvs, HELLO_KEY.FEATURES) ?? 0;
+    if ((features & FEATURE.RESUME) === 0) return undefined;
+    const found = this.#find(tlvs);
+    const replay = found?.replay ?? new Replay(this.#limits);
+    if (found === undefined) replay.id = randomBytes(ID_BYTES);
+    replay.secret = randomBytes(SECRET_BYTES);
+    if (found !== undefined) replay.replayedTo = tlvU32(tlvs, HELLO_KEY.REPLAY_TO) ?? 0;
+    return {
+      replay,
+      subscriptions: found?.subscriptions ?? [],
+      clientHas: found === undefined ? undefined : (tlvU32(tlvs, HELLO_KEY.LAST_SEQ) ?? 0),
+      tlvs: [
+        u32Tlv(HELLO_KEY.FEATURES, FEATURE.RESUME),
+        { key: HELLO_KEY.SESSION_ID, value: replay.id },
+        { key: HELLO_KEY.SESSION_SECRET, value: replay.secret },
+        u32Tlv(HELLO_KEY.LAST_SEQ, replay.received),
+        u32Tlv(HELLO_KEY.REPLAY_TO, replay.sent),
+      ],
+    };
+  }
+
+  /** It has a connection. */
+  live(replay: Replay, session: LiveSession): void {
+    this.#live.set(nameOf(replay), { replay, session });
+  }
+
+  #find(tlvs: readonly Tlv[]): LostSession | undefined {
+    const id = Buffer.from(tlv(tlvs, HELLO_KEY.SESSION_ID) ?? []).toString("hex");
+    const secret = tlv(tlvs, HELLO_KEY.SESSION_SECRET);
+    if (secret?.length !== SECRET_BYTES) return undefined;
+    const live = this.#live.get(id);
+    // The client knows of the cut before we do: what it left is lost now.
+    if (live !== undefined && timingSafeEqual(secret, live.replay.secret)) live.session.replaced();
+    const found = this.#lost.get(id);
+    if (found === undefined || !timingSafeEqual(secret, found.replay.secret)) return undefined;
+    this.#lost.delete(id);
+    this.#wire.agenda.remove(found);
+    return found.replay.resumable ? found : this.#dropped(found);
+  }
+
+  /** It has ended, for whatever reason. */
+  ended(replay: Replay): void {
+    this.#live.delete(nameOf(replay));
+  }
+
+  /** Its connection is gone: what it is owed is kept. */
+  add(replay: Replay, subscriptions: readonly Subscription[]): void {
+    const id = nameOf(replay);
+    const lost = new LostSession(replay, subscriptions, () => this.#forget(id));
+    this.#lost.set(id, lost);
+    this.#wire.agenda.atLatest(lost, this.#wire.now() + this.#limits.sessionMs);
+    if (this.#lost.size <= MOST_LOST) return;
+    const [oldest] = this.#lost.keys();
+    if (oldest !== undefined) this.#forget(oldest);
+  }
+
+  #forget(id: string): void {
+    const lost = this.#lost.get(id);
+    if (lost === undefined) return;
+    this.#lost.delete(id);
+    this.#wire.agenda.remove(lost);
+    this.#dropped(lost);
+  }
+
+  #dropped(lost: LostSession): undefined {
+    for (const subscription of lost.subscriptions) subscription.remove();
+    return undefined;
+  }
+}
+
+function nameOf(replay: Replay): string {
+  return replay.id.toString("hex");
+}

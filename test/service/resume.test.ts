@@ -1,0 +1,148 @@
+// Sessions that survive their connection: cut again and again, in the middle of publishing and being published to, nothing is
+// lost and nothing comes twice.
+
+import assert from "node:assert/strict";
+import { describe, type TestContext, test } from "node:test";
+import { GOAWAY } from "../../src/protocol/codes.ts";
+import { isAfter, Replay } from "../../src/protocol/replay.ts";
+import { anything } from "../../src/protocol/schema.ts";
+import { completeWireLimits, type WireLimits } from "../../src/protocol/wire-limits.ts";
+import { call, notify } from "../../src/service/routes.ts";
+import { service } from "../../src/service/service.ts";
+import { serveFor } from "../support/server.ts";
+import { until } from "../support/until.ts";
+import { SessionClient } from "./session-client.ts";
+
+async function start(t: TestContext, limits: Partial<WireLimits> = {}) {
+  const noted: unknown[] = [];
+  const table = service(
+    {
+      note: notify(anything, (value) => {
+        noted.push(value);
+      }),
+      publish: call(anything, anything, (value, { publish }) => publish("news", value)),
+    },
+    { authorize: () => true, limits },
+  );
+  const server = await serveFor(t, table);
+  const replay = new Replay(completeWireLimits(limits));
+  const client = await SessionClient.connect(t, server, { resume: { replay } });
+  const other = await SessionClient.connect(t, server);
+  const again = (from: SessionClient) =>
+    SessionClient.connect(t, server, { resume: { replay, from } });
+  return { server, replay, client, other, again, noted };
+}
+
+function numbers(count: number): number[] {
+  return Array.from({ length: count }, (_, n) => n);
+}
+
+describe("resuming", () => {
+  test("what was published while the connection was gone comes when it is back", async (t) => {
+    const { client, other, again, server } = await start(t);
+    const { heard } = client.subscribe("news");
+    await client.call("publish", 0);
+    client.socket.destroy();
+    await until(() => server.statistics().connections === 1, "the cut");
+    for (const n of [1, 2, 3]) await other.call("publish", n);
+    const back = await again(client);
+    assert.ok(back.resumed);
+    await back.call("publish", 4);
+    assert.deepEqual(
+      heard.map(({ value }) => value),
+      numbers(5),
+    );
+  });
+
+  test("hundreds of cuts: nothing is lost, nothing comes twice, both ways", {
+    timeout: 60_000,
+  }, async (t) => {
+    const { client, other, again, noted } = await start(t);
+    const { heard } = client.subscribe("news");
+    await client.call("publish", 0);
+    let current = client;
+    let published = 1;
+    let told = 0;
+    for (let round = 0; round < 200; round++) {
+      for (let n = 0; n < 3; n++) current.notify("note", told++);
+      const publishing = [other.call("publish", published++), other.call("publish", published++)];
+      // Sometimes what was written is still here, sometimes it is on its way, sometimes it has come.
+      if (round % 3 === 1) await new Promise((resolve) => setImmediate(resolve));
+      if (round % 3 === 2) await Promise.all(publishing);
+      current.socket.destroy();
+      await Promise.all(publishing);
+      // Written into a connection that is gone, before this side knows.
+      if (!current.session.closed) current.notify("note", told++);
+      current = await again(current);
+      assert.ok(current.resumed, `round ${round}: ${current.end?.reason}`);
+    }
+    await current.call("publish", published++);
+    assert.deepEqual(noted, numbers(told));
+    await until(
+      () => heard.length >= published,
+      () => `${heard.length} of ${published}`,
+    );
+    assert.deepEqual(
+      heard.map(({ value }) => value),
+      numbers(published),
+    );
+  });
+
+  test("a client that is back before its cut was noticed replaces its old connection", async (t) => {
+    const { client, again } = await start(t);
+    const { heard } = client.subscribe("news");
+    await client.call("publish", 0);
+    const back = await again(client);
+    assert.ok(back.resumed);
+    await until(() => client.end !== undefined, "the old one's end");
+    assert.equal(client.end?.code, GOAWAY.SESSION_REPLACED);
+    await back.call("publish", 1);
+    assert.deepEqual(
+      heard.map(({ value }) => value),
+      [0, 1],
+    );
+  });
+
+  test("a full ring, another secret, an unknown id: a new session, and it says so", async (t) => {
+    const { client, other, again, server, replay } = await start(t, { replayMessages: 5 });
+    client.subscribe("news");
+    await client.call("publish", 0);
+    client.socket.destroy();
+    await until(() => server.statistics().connections === 1, "the cut");
+    for (const n of numbers(10)) await other.call("publish", n);
+    const full = await again(client);
+    assert.equal(full.resumed, false);
+    const { secret } = replay;
+    full.socket.destroy();
+    await until(() => server.statistics().connections === 1, "the second cut");
+    replay.secret = Buffer.alloc(32);
+    const stranger = await again(full);
+    assert.equal(stranger.resumed, false);
+    assert.notDeepEqual(replay.secret, secret);
+  });
+
+  test("a session is forgotten after its time, and its subscriptions with it", async (t) => {
+    const { client, again, server } = await start(t, { sessionMs: 30 });
+    client.subscribe("news");
+    await client.call("publish", 0);
+    client.socket.destroy();
+    await until(() => server.statistics().connections === 1, "the cut");
+    await new Promise((resolve) => setTimeout(resolve, 80));
+    assert.equal((await again(client)).resumed, false);
+  });
+});
+
+describe("sequence numbers", () => {
+  test("go round at 2^32", () => {
+    assert.ok(isAfter(1, 0) && !isAfter(0, 1) && !isAfter(5, 5));
+    assert.ok(isAfter(0, 0xffff_ffff) && !isAfter(0xffff_ffff, 0));
+    const replay = new Replay(completeWireLimits());
+    replay.sent = 0xffff_fffe;
+    replay.received = 0xffff_ffff;
+    assert.deepEqual([replay.next(), replay.next()], [0xffff_ffff, 0]);
+    assert.deepEqual(
+      [replay.take(0xffff_ffff), replay.take(0), replay.take(0)],
+      [false, true, false],
+    );
+  });
+});
