@@ -248,6 +248,7 @@ export class Generator implements DriverEvents, Paced {
     if (unsent === 0) return;
     const workload = this.#workload;
     const taken = workload.compose(connection.session, unsent);
+    if (taken === 0) return;
     const { offset, length } = workload.batch;
     connection.left(taken, nowMs);
     connection.sending = true;
@@ -264,10 +265,17 @@ export class Generator implements DriverEvents, Paced {
     const { recorder, pace } = this;
     const byIntention = pace?.counts === "intended";
     const fromIntended = pace?.from === "intended";
+    const { behind } = this.#workload;
     for (let n = 0; n < count; n++) {
-      const intendedMs = connection.oldestIntendedMs;
-      const leftMs = connection.oldestLeftMs;
-      connection.answer();
+      const ordinal =
+        behind === undefined ? connection.oldest : connection.ordinalBehind(behind[n] as number);
+      if (!connection.isOut(ordinal)) {
+        return this.fail(connection, "UNEXPECTED_BYTES", "an answer to what was not asked");
+      }
+      const intendedMs = connection.intendedMs(ordinal);
+      const leftMs = connection.leftMs(ordinal);
+      connection.answer(ordinal);
+      this.outstanding--;
       if (!this.#inWindow(byIntention ? intendedMs : nowMs)) continue;
       recorder.add(MESSAGES, 1);
       if (fromIntended) {
@@ -278,8 +286,9 @@ export class Generator implements DriverEvents, Paced {
         recorder.response.record((nowMs - leftMs) * NS_PER_MS);
       }
     }
-    this.outstanding -= count;
     recorder.add(ANSWERS, count);
+    // A workload may have waited for these answers.
+    if (connection.unsent > 0 && !connection.listed) this.#list(connection);
     pace?.answered(connection, count, nowMs);
   }
 

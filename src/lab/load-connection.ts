@@ -1,9 +1,9 @@
 // One connection of the generator: which messages are out, and since when.
 //
 // Its messages stand in a ring of pairs, when each was meant to leave and when it left; three free-running counters say
-// which are answered, sent and due. The ring grows as far as an open loop needs it and is as long as the depth in a
-// closed one.
-// Invariant: answered ≤ sent ≤ due ≤ answered + capacity, modulo 2³².
+// up to where all are answered, sent and due. The ring grows as far as an open loop needs it and is as long as the depth
+// in a closed one. An answer that overtakes others leaves a hole, which is closed once those before it are answered.
+// Invariant: answered ≤ sent ≤ due ≤ answered + capacity, modulo 2³²; the oldest message that is out is no hole.
 
 import type { Handle } from "../driver/driver.ts";
 
@@ -32,6 +32,8 @@ export class LoadConnection {
   #answered = 0;
   #sent = 0;
   #due = 0;
+  /** Messages answered before an older one: their time of leaving is NaN. */
+  #holes = 0;
 
   /** `depth` is the most messages that are usually out at a time. */
   constructor(index: number, idle: boolean, depth: number) {
@@ -49,12 +51,12 @@ export class LoadConnection {
 
   /** Messages handed over and not answered yet. */
   get inFlight(): number {
-    return (this.#sent - this.#answered) | 0;
+    return ((this.#sent - this.#answered) | 0) - this.#holes;
   }
 
   /** Messages due and not answered yet. */
   get outstanding(): number {
-    return (this.#due - this.#answered) | 0;
+    return ((this.#due - this.#answered) | 0) - this.#holes;
   }
 
   /** A message is due, and was meant to leave then. */
@@ -72,25 +74,60 @@ export class LoadConnection {
     this.#sent = (this.#sent + count) | 0;
   }
 
-  /** When the oldest unanswered message was meant to leave. */
-  get oldestIntendedMs(): number {
-    return this.#times[(this.#answered & this.#mask) * 2] as number;
-  }
-
   /** When the oldest unanswered message left. */
   get oldestLeftMs(): number {
     return this.#times[(this.#answered & this.#mask) * 2 + 1] as number;
   }
 
-  /** The oldest unanswered message is answered. */
-  answer(): void {
+  /** The ordinal of the oldest unanswered message. */
+  get oldest(): number {
+    return this.#answered;
+  }
+
+  /** The ordinal of the message after which `behind` others have left. */
+  ordinalBehind(behind: number): number {
+    return (this.#sent - 1 - behind) | 0;
+  }
+
+  /** Whether a message with this ordinal is out. */
+  isOut(ordinal: number): boolean {
+    const place = (ordinal - this.#answered) | 0;
+    return place >= 0 && place < ((this.#sent - this.#answered) | 0) && !this.#isHole(ordinal);
+  }
+
+  /** When a message that is out was meant to leave. */
+  intendedMs(ordinal: number): number {
+    return this.#times[(ordinal & this.#mask) * 2] as number;
+  }
+
+  /** When it left. */
+  leftMs(ordinal: number): number {
+    return this.#times[(ordinal & this.#mask) * 2 + 1] as number;
+  }
+
+  /** A message that is out is answered. */
+  answer(ordinal: number): void {
+    if (ordinal !== this.#answered) {
+      this.#times[(ordinal & this.#mask) * 2 + 1] = Number.NaN;
+      this.#holes++;
+      return;
+    }
     this.#answered = (this.#answered + 1) | 0;
+    while (this.#holes > 0 && this.#isHole(this.#answered)) {
+      this.#answered = (this.#answered + 1) | 0;
+      this.#holes--;
+    }
+  }
+
+  #isHole(ordinal: number): boolean {
+    return this.#holes > 0 && Number.isNaN(this.leftMs(ordinal));
   }
 
   /** Nothing is out any more. */
   forget(): void {
     this.#answered = this.#due;
     this.#sent = this.#due;
+    this.#holes = 0;
   }
 
   #grow(): void {

@@ -7,6 +7,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { Random } from "../../src/driver/random.ts";
 import { parseSizes } from "../../src/lab/sizes.ts";
@@ -153,6 +154,27 @@ describe("real servers understand", () => {
       assert.ok(onlyStage(result).messages > 100);
     });
   }
+
+  test("swp: calls that overtake others have times of their own", async (t) => {
+    let called = 0;
+    const echo = call(bytes, bytes, async (body) => {
+      // One is slow, and the others do not wait for it.
+      if (++called === 40) await sleep(400);
+      return body;
+    });
+    const server = await serve({ ...service({ echo }), model: "event-loop" });
+    t.after(() => server.close());
+    const slow = { workload: "swp", rate: 200, connections: 1, durationMs: 800 } as const;
+    const { errors, messages, response } = onlyStage(await load(server, slow));
+    assert.deepEqual(errors, []);
+    assert.equal(messages, 160);
+    // In the order of the calls, the slow answer would have been taken for a later one's.
+    const long = response.histogram.filter(([us]) => us > 350_000);
+    assert.deepEqual(
+      long.map(([, count]) => count),
+      [1],
+    );
+  });
 
   test("swp: a target that speaks something else", async (t) => {
     const target = await knownTarget(t, "echo");

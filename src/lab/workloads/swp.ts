@@ -45,6 +45,8 @@ interface SwpSession {
   answer: number;
   greeted: boolean;
   readonly reader: FrameReader;
+  /** 1 for each stream that is not answered yet. */
+  readonly open: Uint8Array;
 }
 
 export function swp(context: WorkloadContext): Workload {
@@ -66,7 +68,11 @@ class SwpWorkload implements Workload<SwpSession>, FrameSink {
   readonly #report: WorkloadContext["report"];
   readonly #chunk = new Chunk();
   readonly #view = new InputView();
+  /** Which calls the last answers belong to: a server may answer a later one first. */
+  readonly behind: number[] = [];
   #complete = 0;
+  /** Of the connection that is being read. */
+  #session: SwpSession | undefined;
 
   constructor(asked: Asked, { sizes, random, verify, report }: WorkloadContext) {
     const bodies = Array.from({ length: STREAMS }, () => randomBytes(random, sizes.draw(random)));
@@ -85,12 +91,16 @@ class SwpWorkload implements Workload<SwpSession>, FrameSink {
 
   session(): SwpSession {
     const reader = new FrameReader(this.#view, WIRE_LIMITS.frameBytes.default);
-    return { request: 0, answer: 0, greeted: false, reader };
+    return { request: 0, answer: 0, greeted: false, reader, open: new Uint8Array(STREAMS) };
   }
 
   compose(session: SwpSession, most: number): number {
     // Before WELCOME a client may open 16 streams.
-    const taken = this.#tape.compose(session, session.greeted ? most : Math.min(most, 16));
+    const free = freeStreams(session, session.greeted ? most : Math.min(most, 16));
+    if (free === 0) return 0;
+    const first = session.request;
+    const taken = this.#tape.compose(session, free);
+    session.open.fill(1, first, first + taken);
     const { offset, length } = this.#tape.batch;
     const greeting = this.#greeting.length;
     this.batch.offset = session.greeted ? greeting + offset : 0;
@@ -101,6 +111,7 @@ class SwpWorkload implements Workload<SwpSession>, FrameSink {
 
   received(session: SwpSession, input: Buffer, offset: number, length: number): number {
     this.#complete = 0;
+    this.#session = session;
     try {
       session.reader.read(this.#chunk.set(input, offset, length), this);
     } catch (error) {
@@ -123,7 +134,7 @@ class SwpWorkload implements Workload<SwpSession>, FrameSink {
     if (type === FRAME.DATA && (flags & FLAG.END) !== 0)
       this.#answer(stream, bytes, offset, length);
     else if (type === FRAME.ERROR) {
-      this.#complete++;
+      this.#completed(stream);
       const { code, message } = decodeError(bytes, offset, length);
       this.#report("ERROR_ANSWER", `${nameOf(CODE, code)} ${message}`);
     } else if (type === FRAME.GOAWAY) {
@@ -133,13 +144,31 @@ class SwpWorkload implements Workload<SwpSession>, FrameSink {
     return true;
   }
 
+  /** Streams are opened in their order, round and round: the last one opened is the one before the next. */
+  #completed(stream: number): void {
+    const index = stream >>> 1;
+    const session = this.#session;
+    if (session?.open[index] !== 1) {
+      throw new AnswerError("UNEXPECTED_BYTES", `an answer on stream ${stream}, which is not open`);
+    }
+    session.open[index] = 0;
+    this.behind[this.#complete++] = (session.request - 1 - index + 2 * STREAMS) % STREAMS;
+  }
+
   #answer(stream: number, bytes: Buffer, offset: number, length: number): void {
-    this.#complete++;
+    this.#completed(stream);
     if (!this.#verify) return;
     const body = this.#answers[stream >>> 1];
     if (body?.compare(bytes, offset, offset + length) === 0) return;
     throw new AnswerError("WRONG_CONTENT", `stream ${stream} has another body than was sent`);
   }
+}
+
+/** How many of the next streams are free, at most `most`: one whose call is slow may still be open. */
+function freeStreams({ open, request }: SwpSession, most: number): number {
+  const end = Math.min(request + most, STREAMS);
+  const taken = open.subarray(request, end).indexOf(1);
+  return taken < 0 ? end - request : taken;
 }
 
 function greeting(): Buffer {

@@ -2,7 +2,8 @@
 //
 // A workload belongs to one generator thread and is called for each message, so it works in place: requests lie in the
 // driver's output memory, answers are looked at where the driver received them.
-// Answers come in the order of their requests on each connection; the generator keeps the times.
+// Answers come in the order of their requests on each connection, unless the workload says which one each answers; the
+// generator keeps the times.
 
 import type { Random } from "../../driver/random.ts";
 import type { Sizes } from "../sizes.ts";
@@ -13,13 +14,18 @@ export interface Workload<Session = unknown> {
   readonly outputBytes: number;
   /** Where the last `compose` laid its requests in the output memory. */
   readonly batch: { readonly offset: number; readonly length: number };
+  /**
+   * Where answers may overtake each other: how many requests of the connection were composed after the one that the n-th answer
+   * of the last `received` answers. Undefined: they come in order.
+   */
+  readonly behind?: readonly number[];
   /** Gives it its memory, once, before anything else. */
   attach(output: Buffer): void;
   /** Of a connection that is new; `index` counts the connections of this thread. */
   session(index: number): Session;
   /**
-   * Lays the next requests of a connection in one piece, at most `most` (≥ 1) of them: how many it took, at least 1.
-   * They stay unchanged until they are sent.
+   * Lays the next requests of a connection in one piece, at most `most` (≥ 1) of them: how many it took. 0: not before
+   * another answer has come. They stay unchanged until they are sent.
    */
   compose(session: Session, most: number): number;
   /**
