@@ -3,6 +3,7 @@
 import { integer } from "../checks.ts";
 import { type BodyCodec, jsonCodec, rawCodec, utf8Codec } from "../protocol/body-codec.ts";
 import type { CallError } from "../protocol/call-error.ts";
+import { type Compression, zstd } from "../protocol/compression.ts";
 import { completeWireLimits, type WireLimits } from "../protocol/wire-limits.ts";
 import type { BackOffLimits } from "./back-off.ts";
 import type { ConnectOptions } from "./connect.ts";
@@ -31,6 +32,8 @@ export interface ClientOptions
   /** Further codecs that are understood: `messagePack(…)`, `cbor(…)`, your own. JSON, raw and UTF-8 always are. */
   readonly codecs?: readonly BodyCodec[];
   readonly auth?: Credentials;
+  /** Bodies from 4 KiB on are compressed (zstd, Node 22.15 and later) where the server takes that. Default true. */
+  readonly compression?: boolean;
   /** What the server may call on this client, by route. */
   readonly handlers?: ServerHandlers;
   /** How long a call may take when it does not say so itself, waiting included, in ms. Default 30,000. */
@@ -54,6 +57,7 @@ export interface ClientOptions
 export interface CheckedClientOptions {
   readonly connections: number;
   readonly codec: BodyCodec;
+  readonly compression: Compression | undefined;
   /** By id. */
   readonly codecs: ReadonlyMap<number, BodyCodec>;
   readonly deadlineMs: number;
@@ -73,6 +77,7 @@ export function checkClientOptions(options: ClientOptions): CheckedClientOptions
   return {
     connections: integer("connections", options.connections ?? 1, 1, 256),
     codec,
+    compression: options.compression === false ? undefined : zstd(),
     // The user's own come first: they may replace ours.
     codecs: new Map(codecs.reverse().map((one) => [one.id, one])),
     deadlineMs: integer("deadlineMs", options.deadlineMs ?? 30_000, 1, DAY_MS),

@@ -169,6 +169,7 @@ export class Lines {
       wire: this.#world.wire,
       limits: this.#checked.limits,
       codecs: [...this.#checked.codecs.keys()],
+      compression: this.#checked.compression,
       pipelines: introduction.pipelines,
       hello: () => [...introduction.tlvs, textTlv(HELLO_KEY.AGENT, agent)],
       ready: (link, tlvs) => this.#welcomed(link, tlvs, introduction, line),

@@ -7,6 +7,7 @@ import type { Buffer } from "node:buffer";
 import type { Codec, Input } from "../codec/codec.ts";
 import type { CloseReason, Connection } from "../handlers.ts";
 import type { CallError } from "../protocol/call-error.ts";
+import type { Compression } from "../protocol/compression.ts";
 import type { Auth, Goaway } from "../protocol/connection-frames.ts";
 import { readRoutes } from "../protocol/peer.ts";
 import { Session } from "../protocol/session.ts";
@@ -24,6 +25,7 @@ export interface LinkHost {
   readonly wire: Wire;
   readonly limits: WireLimits;
   readonly codecs: readonly number[];
+  readonly compression: Compression | undefined;
   /** HELLO's TLVs beside the limits. */
   hello(): readonly Tlv[];
   /** Streams may be opened before WELCOME. */
@@ -67,6 +69,7 @@ export class Link implements Transport, SessionEvents {
       transport: this,
       events: this,
       codecs: host.codecs,
+      compression: host.compression,
     });
     this.session.handshake.start(host.hello(), host.pipelines);
   }
