@@ -32,6 +32,11 @@ export interface ClientOptions
   /** Further codecs that are understood: `messagePack(…)`, `cbor(…)`, your own. JSON, raw and UTF-8 always are. */
   readonly codecs?: readonly BodyCodec[];
   readonly auth?: Credentials;
+  /**
+   * Sessions survive a cut where the server has them: subscriptions miss nothing, notifications and publications that nobody
+   * acknowledges arrive, each once. Default true.
+   */
+  readonly resume?: boolean;
   /** Bodies from 4 KiB on are compressed (zstd, Node 22.15 and later) where the server takes that. Default true. */
   readonly compression?: boolean;
   /** What the server may call on this client, by route. */

@@ -8,17 +8,19 @@ import { AUTH_METHOD, GOAWAY, HELLO_KEY } from "../protocol/codes.ts";
 import type { Auth } from "../protocol/connection-frames.ts";
 import type { Stream } from "../protocol/stream.ts";
 import type { OpenFrame } from "../protocol/stream-frames.ts";
-import { type Tlv, textTlv } from "../protocol/tlv.ts";
+import { textTlv } from "../protocol/tlv.ts";
 import { BackOff } from "./back-off.ts";
 import type { CheckedClientOptions, ClientOptions } from "./client-options.ts";
 import { type Introduction, introduce } from "./credentials.ts";
 import { Line, type LineHost, type LineState } from "./line.ts";
 import { inputCodec, Link } from "./link.ts";
 import { Pool } from "./pool.ts";
+import { Resumption } from "./resumption.ts";
 import { ServerRequests } from "./server-requests.ts";
 import type { World } from "./world.ts";
 
 const AGENT = "sluice";
+const UNPROVEN = "the server could not show that it knows the password";
 
 export class Lines {
   readonly pool: Pool;
@@ -106,10 +108,11 @@ export class Lines {
   #make(): Line {
     const { wire } = this.#world;
     const backOff = new BackOff(this.#checked.backOff, () => this.#world.random());
+    const resumption = new Resumption(this.#checked.limits, this.#options.resume !== false);
     const line: Line = new Line({
       wire,
       backOff,
-      dial: (host) => this.#dial(host),
+      dial: (host) => this.#dial(host, resumption),
       ready: () => {
         this.#tell(undefined);
         this.pool.room();
@@ -143,7 +146,7 @@ export class Lines {
     }
   }
 
-  async #dial(host: LineHost): Promise<Link> {
+  async #dial(host: LineHost, resumption: Resumption): Promise<Link> {
     const introduction = await introduce(this.#options.auth, () => this.#world.unique());
     const made = deferred<Link>();
     let link: Link | undefined;
@@ -151,7 +154,7 @@ export class Lines {
       codec: inputCodec(() => link?.session.reader.pending ?? 0),
       borrow: true,
       opened: (connection: ConstructorParameters<typeof Link>[1]) => {
-        link = new Link(this.#hostOf(host, introduction), connection);
+        link = new Link(this.#hostOf(host, introduction, resumption), connection);
         made.resolve(link);
       },
       message: (_: unknown, input: Parameters<Link["session"]["receive"]>[0]) =>
@@ -163,7 +166,11 @@ export class Lines {
     return made.promise;
   }
 
-  #hostOf(line: LineHost, introduction: Introduction): ConstructorParameters<typeof Link>[0] {
+  #hostOf(
+    line: LineHost,
+    introduction: Introduction,
+    resumption: Resumption,
+  ): ConstructorParameters<typeof Link>[0] {
     const { agent = AGENT } = this.#options;
     return {
       wire: this.#world.wire,
@@ -171,8 +178,12 @@ export class Lines {
       codecs: [...this.#checked.codecs.keys()],
       compression: this.#checked.compression,
       pipelines: introduction.pipelines,
-      hello: () => [...introduction.tlvs, textTlv(HELLO_KEY.AGENT, agent)],
-      ready: (link, tlvs) => this.#welcomed(link, tlvs, introduction, line),
+      hello: () => [...introduction.tlvs, textTlv(HELLO_KEY.AGENT, agent), ...resumption.tlvs],
+      ready(link, tlvs) {
+        if (!introduction.accepts(tlvs)) return link.session.end(GOAWAY.AUTH, UNPROVEN);
+        resumption.welcomed(link, tlvs);
+        line.ready(link);
+      },
       challenged: (link, auth) => void this.#answer(link, auth, introduction),
       room: () => {
         this.pool.room();
@@ -181,13 +192,11 @@ export class Lines {
       draining: line.draining,
       called: (link, stream, open, bytes, start, end) =>
         this.#called(link, stream, open, bytes, start, end),
-      ended: line.ended,
+      ended(link, end) {
+        resumption.lost(link);
+        line.ended(link, end);
+      },
     };
-  }
-
-  #welcomed(link: Link, tlvs: readonly Tlv[], introduction: Introduction, line: LineHost): void {
-    if (introduction.accepts(tlvs)) return line.ready(link);
-    link.session.end(GOAWAY.AUTH, "the server could not show that it knows the password");
   }
 
   async #answer(link: Link, challenge: Auth, introduction: Introduction): Promise<void> {

@@ -18,6 +18,7 @@ import type { Tlv } from "../protocol/tlv.ts";
 import type { Wire } from "../protocol/wire.ts";
 import type { WireLimits } from "../protocol/wire-limits.ts";
 import { Request } from "./request.ts";
+import type { HeldSubscription } from "./resumption.ts";
 import { SubscribedStream } from "./subscribed-stream.ts";
 
 /** What a link tells, and needs. */
@@ -53,6 +54,8 @@ export class Link implements Transport, SessionEvents {
   readonly session: Session;
   /** Names by which routes may be called for short. */
   routes: ReadonlyMap<string, number> = new Map();
+  /** Subscriptions of a connection that was cut. */
+  readonly held: HeldSubscription[] = [];
   readonly #host: LinkHost;
   readonly #connection: Connection<Uint8Array>;
   readonly #roomWaiters = new Set<() => void>();
@@ -72,6 +75,18 @@ export class Link implements Transport, SessionEvents {
       compression: host.compression,
     });
     this.session.handshake.start(host.hello(), host.pipelines);
+  }
+
+  /** Whether the session can go on over another connection. */
+  get resumable(): boolean {
+    const { replay, peerGoaway } = this.session;
+    return replay?.resumable === true && peerGoaway === undefined;
+  }
+
+  /** The subscription is told nothing yet: it may go on. */
+  hold(held: HeldSubscription): void {
+    this.held.push(held);
+    held.subscription.hold();
   }
 
   /** Streams that are open. */

@@ -6,12 +6,15 @@ import { CODE } from "../protocol/codes.ts";
 import { errorFromPeer } from "../protocol/peer-call.ts";
 import type { Stream, StreamOwner } from "../protocol/stream.ts";
 import type { MsgFrame, StreamError } from "../protocol/stream-frames.ts";
+import type { Link } from "./link.ts";
 import type { Subscription } from "./subscription.ts";
 
 export class SubscribedStream implements StreamOwner {
+  readonly #link: Link;
   readonly #subscription: Subscription<unknown>;
 
-  constructor(subscription: Subscription<unknown>) {
+  constructor(link: Link, subscription: Subscription<unknown>) {
+    this.#link = link;
     this.#subscription = subscription;
   }
 
@@ -43,8 +46,9 @@ export class SubscribedStream implements StreamOwner {
     // A subscription has no deadline.
   }
 
-  cut(): void {
-    this.#subscription.cut();
+  cut(stream: Stream): void {
+    if (this.#link.resumable) this.#link.hold({ id: stream.id, subscription: this.#subscription });
+    else this.#subscription.cut();
   }
 }
 

@@ -56,8 +56,11 @@ export class Subscription<Body> implements AsyncIterableIterator<TopicMessage<Bo
   #readers: PromiseWithResolvers<IteratorResult<TopicMessage<Body>>>[] = [];
   /** Read, and not granted again. */
   #read = 0;
-  #granted = 0;
   #wasCut = false;
+  /** Its connection is gone, and may come back with what was missed. */
+  #held = false;
+  /** What its stream was opened with. */
+  openCredit = 0;
   #over = false;
   #error: Error | undefined;
 
@@ -71,9 +74,9 @@ export class Subscription<Body> implements AsyncIterableIterator<TopicMessage<Bo
     return this;
   }
 
-  /** Whether it is subscribed on a connection now. */
+  /** Whether it is subscribed on a connection now, or waits for that one to come back. */
   get active(): boolean {
-    return this.#stream !== undefined;
+    return this.#stream !== undefined || this.#held;
   }
 
   /** Ends it: what is unread is dropped, and whoever reads sees the end. */
@@ -109,15 +112,15 @@ export class Subscription<Body> implements AsyncIterableIterator<TopicMessage<Bo
 
   /** Subscribes on a connection. False: it takes no more streams now. */
   start(link: Link): boolean {
-    if (this.#over || this.#stream !== undefined) return true;
+    if (this.#over || this.active) return true;
     const { pattern, credit, meta } = this.#plan;
     const room = Math.max(1, credit - this.#unread.length);
     const open = { kind: KIND.SUBSCRIBE, codec: this.codec.id, name: pattern, credit: room, meta };
-    const owner = new SubscribedStream(this as Subscription<unknown>);
+    const owner = new SubscribedStream(link, this as Subscription<unknown>);
     const stream = link.session.streams.open(open, NOTHING, owner);
     if (stream === undefined) return false;
     this.#stream = stream;
-    this.#granted = room;
+    this.openCredit = room;
     this.#read = 0;
     if (this.#wasCut) this.#tellGap({ reason: "cut", messages: undefined });
     this.#wasCut = false;
@@ -134,7 +137,6 @@ export class Subscription<Body> implements AsyncIterableIterator<TopicMessage<Bo
       const why = error instanceof Error ? error.message : String(error);
       return this.#fail(new CallError("BAD_CODEC", `a message on ${msg.topic()} is ${why}`));
     }
-    this.#granted--;
     const message = { topic: msg.topic(), body };
     const reader = this.#readers.shift();
     if (reader === undefined) this.#unread.push(message);
@@ -144,10 +146,25 @@ export class Subscription<Body> implements AsyncIterableIterator<TopicMessage<Bo
     }
   }
 
-  /** The connection is gone. */
+  /** The connection is gone, and what is published meanwhile with it. */
   cut(): void {
     this.#stream = undefined;
+    this.#held = false;
     this.#wasCut = true;
+  }
+
+  /** The connection is gone for now. */
+  hold(): void {
+    this.#stream = undefined;
+    this.#held = true;
+  }
+
+  /** It goes on as if nothing had been; or it has been closed meanwhile, which the server is told now. */
+  resumed(stream: Stream): void {
+    this.#held = false;
+    if (this.#over) return unsubscribe(stream);
+    this.#stream = stream;
+    this.#read = 0;
   }
 
   /** The server has ended it; where that is for now only (it is closing, it has too many), it is subscribed again. */
@@ -183,10 +200,8 @@ export class Subscription<Body> implements AsyncIterableIterator<TopicMessage<Bo
     this.#read++;
     const stream = this.#stream;
     if (stream === undefined || 2 * this.#read < this.#plan.credit) return;
-    const room = this.#plan.credit - this.#unread.length - this.#granted;
+    const room = this.#plan.credit - this.#unread.length - stream.receiveCredit;
     this.#read = 0;
-    if (room <= 0) return;
-    this.#granted += room;
     stream.session.grant(stream, room);
   }
 
