@@ -1,0 +1,234 @@
+// `node scripts/deaths.ts [--deaths N] [--driver D] [--connections N]`: kills the threads of a server again and again, in five
+// ways in turn, while clients check every byte that they get. Each death must cost the connections of its own thread and
+// nothing else, no connect may be refused, a new thread must serve within a second, and after all of them the process must
+// have the descriptors that it had before. Exits with 1 otherwise.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { pattern } from "../test/support/client.ts";
+import type { ThreadEnd } from "../test/support/module-server.ts";
+import { descriptorsOf } from "../test/support/process-figures.ts";
+import { settled, until } from "../test/support/until.ts";
+
+const { values } = parseArgs({
+  options: {
+    deaths: { type: "string", default: "1000" },
+    driver: { type: "string", default: "io_uring" },
+    connections: { type: "string", default: "24" },
+  },
+});
+const DEATHS = Number(values.deaths);
+/** What lethal.ts is told, and as what the end is reported. */
+const WAYS = [
+  ["throw", "error"],
+  ["throw at once", "error"],
+  ["exit", "exit"],
+  ["heap", "heap"],
+  ["loop", "blocked"],
+] as const;
+const LIMITS = { blockedMs: 1000, heapBytes: 24 * 1024 * 1024 };
+const CLOSED_WITHIN_MS = 200;
+const REPLACED_WITHIN_MS = 1000;
+/** After so many the process has all that it will keep. */
+const WARM = 20;
+
+const faults = new Map<string, number>();
+const fault = (what: string) => void faults.set(what, (faults.get(what) ?? 0) + 1);
+/** Numbers of the threads that have answered so far: no two threads of a process have the same one. */
+const seen = new Set<string>();
+let checkedBytes = 0;
+
+/** After so many lines a client leaves and comes again, so that new threads get their share. */
+const LINES_PER_VISIT = 20;
+
+/** A client that sends lines, checks every byte that comes back, and comes again when it has left or is cut off. */
+class Checker {
+  thread = "";
+  endedMs = 0;
+  readonly #port: number;
+  readonly #line: string;
+  #socket: Socket | undefined;
+  #lines = 0;
+  #leaving = false;
+
+  constructor(port: number, seed: number) {
+    this.#port = port;
+    this.#line = `${pattern(1500, seed).toString("base64")}\n`;
+    this.#begin();
+  }
+
+  /** It is served, and about to stay for a while. */
+  get settled(): boolean {
+    return this.thread !== "" && !this.#leaving;
+  }
+
+  /** Has its thread killed. */
+  kill(way: string): void {
+    this.#lines = 0;
+    this.#socket?.write(`${way}\n`);
+  }
+
+  #begin(): void {
+    const socket = connect(this.#port, "127.0.0.1").setEncoding("utf8");
+    let left = "";
+    this.thread = "";
+    this.#socket = socket;
+    this.#lines = 0;
+    this.#leaving = false;
+    socket.on("connect", () => socket.write("thread\n"));
+    socket.on("data", (text: string) => {
+      const rest = left + text;
+      left = this.thread === "" ? this.#named(socket, rest) : this.#checked(socket, rest);
+    });
+    socket.on("end", () => socket.destroy());
+    socket.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code !== "ECONNRESET") fault(`a connect or a write: ${error.code}`);
+    });
+    socket.on("close", () => this.#ended(left));
+  }
+
+  #named(socket: Socket, text: string): string {
+    if (!text.endsWith("\n")) return text;
+    this.thread = text.trim();
+    seen.add(this.thread);
+    socket.write(this.#line);
+    return "";
+  }
+
+  #checked(socket: Socket, text: string): string {
+    if (!this.#line.startsWith(text)) fault("bytes that were never sent");
+    if (text.length < this.#line.length) return text;
+    checkedBytes += text.length;
+    this.#leaving = ++this.#lines >= LINES_PER_VISIT && !counting;
+    if (this.#leaving) socket.end();
+    else socket.write(this.#line);
+    return "";
+  }
+
+  #ended(left: string): void {
+    const expected = this.#leaving || this.thread === dying || this.thread === "";
+    if (!expected) fault("the end of another thread's connection");
+    if (!this.#line.startsWith(left) && this.thread !== "") fault("bytes that were never sent");
+    this.endedMs = performance.now();
+    setImmediate(() => this.#begin());
+  }
+}
+
+/** Descriptors are being counted: nobody leaves. */
+let counting = false;
+/** The number of the thread that is being killed. */
+let dying = "";
+const ends: ThreadEnd[] = [];
+const child = startServer();
+const port = await portOf(child);
+const pid = child.pid ?? 0;
+const checkers = Array.from(
+  { length: Number(values.connections) },
+  (_, n) => new Checker(port, n + 1),
+);
+let slowestClose = 0;
+let slowestReplacement = 0;
+let descriptors = 0;
+let memory = 0;
+const began = performance.now();
+
+for (let death = 1; death <= DEATHS; death++) {
+  await until(() => checkers.every(({ thread }) => thread !== ""), "every client being served");
+  const [way, reason] = WAYS[death % WAYS.length] as (typeof WAYS)[number];
+  await kill(way, reason);
+  if (death === WARM) [descriptors, memory] = [await countDescriptors(), residentMiB()];
+  if (death % 50 === 0 || death === DEATHS) tell(death);
+}
+await until(() => checkers.every(({ thread }) => thread !== ""), "every client being served");
+const left = await countDescriptors();
+if (left > descriptors) fault(`${left - descriptors} descriptors more than after ${WARM} deaths`);
+for (const [what, times] of faults) console.log(`FAULT ${what}: ${times} times`);
+process.exitCode = faults.size === 0 ? 0 : 1;
+child.kill("SIGKILL");
+process.exit();
+
+/** A new connection, and the thread that serves it. */
+async function asked(): Promise<[Socket, string]> {
+  const socket = connect(port, "127.0.0.1").setEncoding("utf8");
+  socket.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "ECONNRESET") fault(`a connect: ${error.code}`);
+  });
+  socket.write("thread\n");
+  const [answer] = (await once(socket, "data")) as [string];
+  seen.add(answer.trim());
+  return [socket, answer.trim()];
+}
+
+/** One death; resolves when its thread has been replaced. */
+async function kill(way: string, reason: string): Promise<void> {
+  const told = ends.length;
+  await until(() => checkers.some((each) => each.settled), "somebody who is served");
+  const settledOnes = checkers.filter((each) => each.settled);
+  const killer = settledOnes[told % settledOnes.length] as Checker;
+  dying = killer.thread;
+  const known = new Set(seen);
+  const mates = checkers.filter((each) => each.thread === dying);
+  for (const mate of mates) mate.endedMs = 0;
+  killer.kill(way);
+  await until(() => ends.length > told, "its end");
+  await until(() => mates.every(({ endedMs }) => endedMs > 0), "the ends of its connections");
+  const closedMs = killer.endedMs;
+  if (ends.at(-1)?.reason !== reason) fault(`${way} was told as ${ends.at(-1)?.reason}`);
+  const tookMs = Math.max(0, ...mates.map(({ endedMs }) => endedMs - closedMs));
+  slowestClose = Math.max(slowestClose, tookMs);
+  if (tookMs > CLOSED_WITHIN_MS) fault(`closed after more than ${CLOSED_WITHIN_MS} ms`);
+  while ([...seen].every((each) => known.has(each))) (await asked())[0].destroy();
+  const replacedMs = performance.now() - closedMs;
+  slowestReplacement = Math.max(slowestReplacement, replacedMs);
+  if (replacedMs > REPLACED_WITHIN_MS) fault(`replaced after more than ${REPLACED_WITHIN_MS} ms`);
+}
+
+async function countDescriptors(): Promise<number> {
+  counting = true;
+  await until(() => checkers.every(({ thread }) => thread !== ""), "every client being served");
+  const count = await settled(() => descriptorsOf(pid));
+  counting = false;
+  return count;
+}
+
+function startServer(): ChildProcess {
+  const file = fileURLToPath(new URL("../test/support/module-server.ts", import.meta.url));
+  const module = new URL("../test/support/handlers/lethal.ts", import.meta.url).href;
+  const options = JSON.stringify({ driver: values.driver, threads: 2, limits: LIMITS });
+  const server = spawn(process.execPath, [file, module, options], {
+    stdio: ["ignore", "pipe", "inherit", "ipc"],
+  });
+  server.on("message", (message: { readonly end?: ThreadEnd }) => {
+    if (message.end !== undefined) ends.push(message.end);
+  });
+  server.on("exit", (code, signal) => {
+    console.log(`the process ended: code ${code}, signal ${signal}`);
+    process.exit(1);
+  });
+  return server;
+}
+
+async function portOf(server: ChildProcess): Promise<number> {
+  if (server.stdout === null) throw new Error("a child without its output");
+  const [said] = await once(server.stdout, "data");
+  return Number(/port (\d+)/.exec(String(said))?.[1]);
+}
+
+function residentMiB(): number {
+  const [, kib] = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
+  return Math.round(Number(kib) / 1024);
+}
+
+function tell(death: number): void {
+  const lost = ends.reduce((sum, { connections }) => sum + connections, 0);
+  const seconds = Math.round((performance.now() - began) / 1000);
+  console.log(
+    `${death} deaths in ${seconds} s, ${lost} connections ended with them, ${Math.round(checkedBytes / 1e6)} MB checked; ` +
+      `others' ends at most ${Math.round(slowestClose)} ms after the first, replaced within ${Math.round(slowestReplacement)} ms; ` +
+      `descriptors ${descriptorsOf(pid)} (${descriptors} after ${WARM}), ${residentMiB()} MiB (${memory})`,
+  );
+}
