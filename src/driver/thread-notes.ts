@@ -6,24 +6,37 @@
 //   0–5    the driver's own descriptors: ring or epoll set, eventfd
 //   6–11   two mappings of a ring: address low, high, length in bytes
 //   12–20  three pieces of memory that the kernel may write to: likewise
-//   21–    one descriptor a slot
+//   21–24  where in the first mapping of a ring its completions lie: offsets in bytes of head, tail, mask and entries
+//   25–    one descriptor a slot
 // Invariant: a descriptor's note is gone before it is given to close(2). A number that may be used again must never be
 // closed by somebody else; better one that stays open when a thread dies between the two.
 
-import { discardMemory, unmapMemory } from "../sys/native-memory.ts";
+import { SIZEOF_CQE } from "../sys/abi.ts";
+import { discardMemory, unmapMemory, viewWords } from "../sys/native-memory.ts";
 import { closeDescriptor, shutdownBoth } from "../sys/socket-calls.ts";
+import { OPERATION_ACCEPT } from "./event-cookie.ts";
 
 const OWN = 0;
 const OWN_END = 6;
 const RING_MAPPINGS = 6;
 const MEMORY = 12;
 const MEMORY_END = 21;
+const COMPLETIONS = 21;
 /** Entries in front of the slots'. */
-export const NOTES_AHEAD = 21;
+export const NOTES_AHEAD = 25;
+const COMPLETION_WORDS = SIZEOF_CQE / 4;
 
 /** How many entries the notes of a driver with so many slots take. */
 export function notesLength(slots: number): number {
   return NOTES_AHEAD + slots;
+}
+
+/** Offsets in bytes. */
+export interface CompletionOffsets {
+  readonly head: number;
+  readonly tail: number;
+  readonly mask: number;
+  readonly entries: number;
 }
 
 /** The writing side: belongs to the driver's thread. */
@@ -56,6 +69,11 @@ export class ThreadNotes {
     this.#table[NOTES_AHEAD + slot] = -1;
   }
 
+  /** Where a ring's completions lie in its first mapping, in bytes. */
+  noteCompletions({ head, tail, mask, entries }: CompletionOffsets): void {
+    this.#table.set([head, tail, mask, entries], COMPLETIONS);
+  }
+
   /** A mapping that keeps a ring alive as long as it is there. */
   noteRingMapping(address: number, bytes: number): void {
     this.#noteRegion(RING_MAPPINGS, MEMORY, address, bytes);
@@ -69,6 +87,7 @@ export class ThreadNotes {
   /** The driver has unmapped its ring itself. */
   forgetRingMappings(): void {
     this.#table.fill(-1, RING_MAPPINGS, MEMORY);
+    this.#table.fill(-1, COMPLETIONS, NOTES_AHEAD);
   }
 
   #noteRegion(from: number, end: number, address: number, bytes: number): void {
@@ -86,8 +105,8 @@ export class ThreadNotes {
  * ring lives, and keeps its sockets open, until its mappings are gone.
  */
 export function cleanUpAfterThread(table: Int32Array): number {
+  let closed = closeUnseen(table);
   forEachRegion(table, RING_MAPPINGS, MEMORY, unmapMemory);
-  let closed = 0;
   for (let at = OWN; at < OWN_END; at++) closed += closeNoted(table, at);
   for (let at = NOTES_AHEAD; at < table.length; at++) {
     // The peer is told at once, whatever else may still hold the socket.
@@ -97,6 +116,31 @@ export function cleanUpAfterThread(table: Int32Array): number {
   forEachRegion(table, MEMORY, MEMORY_END, discardMemory);
   table.fill(-1);
   return closed;
+}
+
+/**
+ * Connections that the kernel had accepted for a ring, and its thread has not lived to look at: they are in no note, and their
+ * peers would wait for ever.
+ */
+function closeUnseen(table: Int32Array): number {
+  const [head = -1, tail = -1, mask = -1, entries = -1] = table.subarray(COMPLETIONS, NOTES_AHEAD);
+  const bytes = table[RING_MAPPINGS + 2] as number;
+  if (entries < 0 || bytes < 0) return 0;
+  const words = viewWords(addressAt(table, RING_MAPPINGS), bytes);
+  let closed = 0;
+  for (let n = words[head >> 2] as number; n !== words[tail >> 2]; n = (n + 1) | 0) {
+    const at = (entries >> 2) + (n & (words[mask >> 2] as number)) * COMPLETION_WORDS;
+    const accepted = words[at + 2] as number;
+    if (words[at + 1] !== OPERATION_ACCEPT || accepted < 0) continue;
+    shutdownBoth(accepted);
+    closeDescriptor(accepted);
+    closed++;
+  }
+  return closed;
+}
+
+function addressAt(table: Int32Array, at: number): number {
+  return (table[at + 1] as number) * 0x1_0000_0000 + ((table[at] as number) >>> 0);
 }
 
 function closeNoted(table: Int32Array, at: number): number {
@@ -116,6 +160,6 @@ function forEachRegion(
   for (let at = from; at + 2 < end; at += 3) {
     const bytes = table[at + 2] as number;
     if (bytes < 0) continue;
-    act((table[at + 1] as number) * 0x1_0000_0000 + ((table[at] as number) >>> 0), bytes);
+    act(addressAt(table, at), bytes);
   }
 }

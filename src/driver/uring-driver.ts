@@ -109,6 +109,7 @@ export class UringDriver extends DescriptorDriver {
     this.#ring = ring;
     this.notes.noteOwn(ring.descriptor);
     for (const { address, length } of ring.mappings) this.notes.noteRingMapping(address, length);
+    this.notes.noteCompletions(ring.completionOffsets);
     this.#pool = new BufferPool(BUFFER_GROUP, BUFFERS, BUFFER_BYTES);
     const refused = this.#pool.register(ring.descriptor, BUFFERS_AT_START);
     if (refused < 0) {
@@ -286,6 +287,8 @@ export class UringDriver extends DescriptorDriver {
       const operation = words[at + 1] as number;
       const result = words[at + 2] as number;
       const flags = words[at + 3] as number;
+      // Ours from here on, and not of whoever cleans up after this thread (thread-notes.ts).
+      if (operation === OPERATION_ACCEPT) words[at + 2] = -1;
       if (operation === OPERATION_RECEIVE) this.#received(handle, result, flags);
       else if (operation === OPERATION_SEND) this.#sent(handle, result);
       else this.#other(operation, handle, result, flags);

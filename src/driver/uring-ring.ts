@@ -38,6 +38,7 @@ import {
 import { EBUSY, EINTR, EINVAL, ENOMEM, ENOSYS, ETIME } from "../sys/errno.ts";
 import { closeDescriptor } from "../sys/socket-calls.ts";
 import { RingEntrance, RingMapping, setupRing } from "../sys/uring-calls.ts";
+import type { CompletionOffsets } from "./thread-notes.ts";
 
 const FLAGS =
   IORING_SETUP_CQSIZE |
@@ -54,6 +55,8 @@ const CQE_WORDS = SIZEOF_CQE / 4;
 export class UringRing {
   readonly descriptor: number;
   readonly #entrance: RingEntrance;
+  /** Where the completions lie in the first mapping. */
+  readonly completionOffsets: CompletionOffsets;
   /** They keep the ring alive, also after its descriptor is closed. */
   readonly mappings: readonly RingMapping[];
   readonly #queue: Int32Array;
@@ -120,6 +123,12 @@ export class UringRing {
     this.#queue = new Int32Array(queue.buffer, 0, queueBytes >> 2);
     this.#submissions = new Int32Array(entries.buffer);
     this.completions = new Int32Array(queue.buffer, cq(CQ_OFF_CQES), cqEntries * CQE_WORDS);
+    this.completionOffsets = {
+      head: cq(CQ_OFF_HEAD),
+      tail: cq(CQ_OFF_TAIL),
+      mask: cq(CQ_OFF_MASK),
+      entries: cq(CQ_OFF_CQES),
+    };
     this.#sqEntries = sqEntries;
     this.#sqHeadAt = sq(SQ_OFF_HEAD) >> 2;
     this.#sqTailAt = sq(SQ_OFF_TAIL) >> 2;

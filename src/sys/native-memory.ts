@@ -22,6 +22,11 @@ export function unmapMemory(address: number, bytes: number): void {
   nativeLibrary().munmap(BigInt(address), BigInt(bytes));
 }
 
+/** Memory of a thread that is gone, by its address: 32-bit words, not to be touched once it is unmapped. */
+export function viewWords(address: number, bytes: number): Int32Array {
+  return new Int32Array(nativeLibrary().viewMemory(BigInt(address), bytes), 0, bytes >> 2);
+}
+
 /** Gives the pages of memory by its address back; it stays mapped, so that whoever still looks reads zeros. */
 export function discardMemory(address: number, bytes: number): void {
   nativeLibrary().madvise(BigInt(address), BigInt(bytes), MADV_DONTNEED);

@@ -145,7 +145,7 @@ export const LONGEST_FILE = 400;
 export const LONGER_ALLOWED: Readonly<Record<string, readonly [lines: number, why: string]>> = {
   "src/driver/simulated-driver.ts": [650, "the contract over a simulated kernel, with its faults"],
   "src/reactor/reactor.ts": [515, "a turn, connections of both directions, the driver's events"],
-  "src/driver/uring-driver.ts": [412, "one mechanism, in the order of a connection's life"],
+  "src/driver/uring-driver.ts": [415, "one mechanism, in the order of a connection's life"],
 };
 
 /** What the names of folders and files must not be. */

@@ -144,6 +144,30 @@ for (const { name: driver, skip } of RAW_DRIVERS) {
   });
 }
 
+for (const { name: driver, skip } of RAW_DRIVERS) {
+  test(`who was accepted by a thread that did not live to see it is not left waiting: ${driver}`, {
+    skip,
+  }, async (t) => {
+    const server = await start(t, { driver, threads: 1 });
+    const busy = await Client.connect(t, server.address);
+    const killer = await Client.connect(t, server.address);
+    await Promise.all([threadOf(busy), threadOf(killer)]);
+    // While the thread computes, its death and new clients come in, to be looked at together, the death first.
+    busy.write("work\n".repeat(10));
+    await until(() => busy.takenLength === 7 + 50, "work being on its way");
+    // It computes for 200 ms: somewhere in the middle of that.
+    await sleep(20);
+    killer.write("exit\n");
+    await until(() => killer.takenLength === 12, "the command being on its way");
+    const others = Array.from({ length: 8 }, () => Client.dial(t, server.address));
+    for (const client of others) client.write("x\n");
+    await until(
+      () => others.every((client) => client.closed || client.ended || client.receivedLength === 2),
+      () => `an answer or an end for all: ${others.map((client) => client.state())}`,
+    );
+  });
+}
+
 const TERMINATING = fileURLToPath(new URL("../support/terminating-server.ts", import.meta.url));
 
 for (const { name: driver, skip } of RAW_DRIVERS) {
