@@ -15,6 +15,13 @@ export interface Input {
    * `next` must be a copy, safe to keep.
    */
   readonly borrow: boolean;
+  /**
+   * True: this memory may be kept, a message can be a safe view on `bytes` without a copy. Whoever makes one sets `kept`, and
+   * nobody will write there again. A view keeps all of the memory around it, so it pays for large messages only.
+   */
+  readonly keepable?: boolean;
+  /** Set when a message that is safe to keep, and large, was taken: as a view, or copied because `keepable` is false. */
+  kept?: boolean;
 }
 
 /** The state of one connection's stream. Must take time linear in the bytes, also when they come one by one. */

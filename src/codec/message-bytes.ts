@@ -6,7 +6,7 @@
 import { Buffer } from "node:buffer";
 import { inspect } from "node:util";
 import type { Input, Output } from "./codec.ts";
-import { allocateMessage } from "./message-memory.ts";
+import { allocateMessage, LEAST_LARGE } from "./message-memory.ts";
 
 /** What such a codec sends; a string goes out as UTF-8. */
 export type MessageBytes = Uint8Array | string;
@@ -17,6 +17,10 @@ export function takeBytes(input: Input, length: number): Buffer {
   const end = offset + length;
   input.offset = end;
   if (input.borrow) return bytes.subarray(offset, end);
+  if (length >= LEAST_LARGE) {
+    input.kept = true;
+    if (input.keepable) return bytes.subarray(offset, end);
+  }
   const message = allocateMessage(length);
   bytes.copy(message, 0, offset, end);
   return message;

@@ -36,6 +36,7 @@ import { DescriptorDriver } from "./descriptor-driver.ts";
 import { DescriptorQueue } from "./descriptor-queue.ts";
 import type { DriverOptions, Handle, ListenTarget } from "./driver.ts";
 import { slotOf } from "./handle.ts";
+import { KeptInput, LARGE_RECEIVE } from "./kept-input.ts";
 import {
   ACCEPTING,
   CONNECTING,
@@ -51,6 +52,8 @@ import {
 const LISTED = MECHANISM;
 /** The listener is a queue. */
 const QUEUED = MECHANISM << 1;
+/** What it received last was large, and kept. */
+const KEEPING = MECHANISM << 2;
 
 /** Most bytes of one read. */
 const READ_BYTES = 65_536;
@@ -61,8 +64,9 @@ const OTHERS = 2;
 
 export class BlockingDriver extends DescriptorDriver {
   readonly name = "blocking";
-  readonly input: Buffer;
+  input: Buffer;
   readonly #inputMemory = NativeMemory.allocate(READ_BYTES);
+  readonly #kept = new KeptInput(this.calls);
   readonly #table: PollTable;
   readonly #sliceMs: number;
   /** Who has an entry in the table, in its order; behind them, who is to get one. */
@@ -284,11 +288,23 @@ export class BlockingDriver extends DescriptorDriver {
       const error = pendingError(descriptor);
       return this.finishConnect(handle, error > 0 ? -error : error);
     }
-    const count = readInto(descriptor, this.#inputMemory.at(0, READ_BYTES), READ_BYTES);
-    if (count > 0) return this.events.received(handle, count, 0);
+    const keeping = (flags & KEEPING) !== 0;
+    const count = keeping
+      ? this.#kept.receive(descriptor)
+      : readInto(descriptor, this.#inputMemory.at(0, READ_BYTES), READ_BYTES);
+    if (count > 0) return this.#received(handle, slot, count, keeping);
     if (count === -EAGAIN || count === -EINTR) return;
     this.flags[slot] = flags & ~RECEIVING;
     this.end(handle, count);
+  }
+
+  #received(handle: Handle, slot: number, count: number, keeping: boolean): void {
+    this.inputKept = false;
+    if (keeping) this.#kept.deliver(this, this.events, handle, count);
+    else this.events.received(handle, count, 0);
+    const flags = (this.flags[slot] as number) & ~KEEPING;
+    if (flags !== 0)
+      this.flags[slot] = this.inputKept && count >= LARGE_RECEIVE ? flags | KEEPING : flags;
   }
 
   /** One for each time that poll tells of one: a second accept would wait for the next connection. */

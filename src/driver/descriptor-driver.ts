@@ -10,7 +10,7 @@
 
 import { performance } from "node:perf_hooks";
 import type { Address } from "../sys/address.ts";
-import { EALREADY, EBADF, EINVAL, EMFILE, ENOTCONN, ENOTSUP } from "../sys/errno.ts";
+import { EAGAIN, EALREADY, EBADF, EINTR, EINVAL, EMFILE, ENOTCONN, ENOTSUP } from "../sys/errno.ts";
 import { NativeMemory } from "../sys/native-memory.ts";
 import {
   assertAddress,
@@ -25,6 +25,7 @@ import {
   type TcpInfo,
   tcpInfo,
 } from "../sys/socket-calls.ts";
+import { StreamCalls } from "../sys/stream-calls.ts";
 import {
   DEFERRED_ACCEPTED,
   DEFERRED_CLOSED,
@@ -66,12 +67,15 @@ import { WakeEvent } from "./wake-event.ts";
 
 export abstract class DescriptorDriver implements Driver {
   abstract readonly name: DriverName;
-  abstract readonly input: Buffer;
+  abstract input: Buffer;
+  inputKeepable = false;
+  inputKept = false;
   readonly capabilities: DriverCapabilities = {
     waits: true,
     descriptors: true,
     socketOptions: true,
     reset: true,
+    sendNow: true,
   };
   readonly counters: DriverCounters = { bufferStarvation: 0, waits: 0 };
   readonly output: Buffer;
@@ -84,6 +88,7 @@ export abstract class DescriptorDriver implements Driver {
   protected readonly flags: Uint32Array;
   protected readonly descriptors: Int32Array;
   protected readonly outputMemory: NativeMemory;
+  protected readonly calls = new StreamCalls();
   protected watched = -1;
   /** For whoever cleans up after this thread. */
   protected readonly notes: ThreadNotes;
@@ -153,6 +158,13 @@ export abstract class DescriptorDriver implements Driver {
   adopt(descriptor: number): Handle | number {
     const failed = this.prepareDescriptor(descriptor);
     return failed < 0 ? failed : this.take(descriptor, CONNECTED);
+  }
+
+  sendNow(handle: Handle, bytes: Uint8Array): number {
+    const refused = this.refuseSend(handle);
+    if (refused < 0 || bytes.length === 0) return refused;
+    const count = this.calls.sendBytes(this.descriptors[slotOf(handle)] as number, bytes);
+    return count === -EAGAIN || count === -EINTR ? 0 : count;
   }
 
   resume(handle: Handle): number {

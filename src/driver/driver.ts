@@ -13,6 +13,8 @@
 // - One send at a time: `send` while one is under way answers −EALREADY. Each send that was taken (0) gets
 //   exactly one `sent`, also when the connection is closed meanwhile, and before its `closed`. The bytes of
 //   `output` it names must not change until then.
+// - `sendNow` is refused as `send` is, so that the order is kept; what it did not take is the caller's to send.
+// - Bytes received into memory that may be kept, and that were kept, are never written to again.
 // - `closed` is a handle's last event; it comes once per `close`, after which the slot may be used again.
 // - After `pause`, bytes that were already on their way may still be received; the reactor keeps them.
 // - An accept that fails pauses its listener; the reactor resumes it when it sees fit (EMFILE: later).
@@ -33,6 +35,8 @@ export interface DriverCapabilities {
   readonly socketOptions: boolean;
   /** `close(handle, true)` sends a reset. */
   readonly reset: boolean;
+  /** `sendNow` takes bytes. */
+  readonly sendNow: boolean;
 }
 
 /**
@@ -75,8 +79,15 @@ export interface Driver {
   readonly name: DriverName;
   readonly capabilities: DriverCapabilities;
   readonly counters: DriverCounters;
-  /** Where received bytes lie during a `received`. */
+  /** Where received bytes lie during a `received`; it may be another one each time. */
   readonly input: Buffer;
+  /** Whether the bytes of this `received` may be kept where they lie. */
+  readonly inputKeepable: boolean;
+  /**
+   * Set during a `received` by whoever keeps its bytes, or copied them because they were not to be kept: a driver that
+   * can then receives what comes next on this connection into memory that may be kept.
+   */
+  inputKept: boolean;
   /** Where sent bytes must lie; divided up by the reactor. Its length is the memory limit of all sends. */
   readonly output: Buffer;
   /** Eventfd that wakes a waiting `turn` from any thread (`signalEventfd`), or −1. */
@@ -97,6 +108,11 @@ export interface Driver {
   adopt(descriptor: number): Handle | number;
   /** Sends `length` (≥ 1) bytes of `output`, all of them or an error. */
   send(handle: Handle, offset: number, length: number): number;
+  /**
+   * Hands over bytes from any memory at once, as many as the connection has room for: how many (also 0), or −errno. They
+   * have left as far as `shutdown` and `close` are concerned; no `sent` follows. Takes nothing without the capability.
+   */
+  sendNow(handle: Handle, bytes: Uint8Array): number;
   /** Stops receiving, or accepting on a listener. */
   pause(handle: Handle): number;
   /** Starts receiving or accepting; idempotent. */

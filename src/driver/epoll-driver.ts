@@ -34,7 +34,6 @@ import {
   pendingError,
   setNonBlocking,
 } from "../sys/socket-calls.ts";
-import { StreamCalls } from "../sys/stream-calls.ts";
 import {
   DEFERRED_CLOSED,
   DEFERRED_CONNECTED,
@@ -44,6 +43,7 @@ import {
 import { DescriptorDriver } from "./descriptor-driver.ts";
 import type { DriverOptions, Handle } from "./driver.ts";
 import { slotOf } from "./handle.ts";
+import { KeptInput, LARGE_RECEIVE } from "./kept-input.ts";
 import {
   ACCEPTING,
   CLOSING,
@@ -67,9 +67,13 @@ const READABLE = MECHANISM << 1;
 const HUNG_UP = MECHANISM << 2;
 /** In the list of unfinished reads. */
 const LISTED = MECHANISM << 3;
+/** What it received last was large, and kept. */
+const KEEPING = MECHANISM << 4;
 
 /** Most bytes of one read. */
 const READ_BYTES = 65_536;
+/** The smallest block of a reactor's arena: where a send begins, but for the rest of one that went out in part. */
+const PLACE_BYTES = 1024;
 const EVENTS_PER_WAIT = 512;
 /** Accepts of one listener a turn: the connections that are there get their share too. */
 const ACCEPTS_PER_TURN = 64;
@@ -82,11 +86,13 @@ const KIND_WATCHED = 2;
 
 export class EpollDriver extends DescriptorDriver {
   readonly name = "epoll";
-  readonly input: Buffer;
+  input: Buffer;
   readonly #epoll: Epoll;
   readonly #inputMemory = NativeMemory.allocate(READ_BYTES);
   readonly #inputAddress: bigint;
-  readonly #calls = new StreamCalls();
+  readonly #kept = new KeptInput(this.calls);
+  /** Of every PLACE_BYTES-th byte of output, once something was sent from there. */
+  readonly #addresses: (bigint | undefined)[] = [];
   readonly #sendOffset: Uint32Array;
   readonly #sendLeft: Uint32Array;
   readonly #sendLength: Uint32Array;
@@ -234,8 +240,11 @@ export class EpollDriver extends DescriptorDriver {
   }
 
   #read(handle: Handle, slot: number): void {
+    const keeping = ((this.flags[slot] as number) & KEEPING) !== 0;
     const descriptor = this.descriptors[slot] as number;
-    const count = this.#calls.receive(descriptor, this.#inputAddress, READ_BYTES);
+    const count = keeping
+      ? this.#kept.receive(descriptor)
+      : this.calls.receive(descriptor, this.#inputAddress, READ_BYTES);
     if (count === -EINTR) return this.#list(handle);
     const flags = this.flags[slot] as number;
     if (count === -EAGAIN) {
@@ -246,9 +255,26 @@ export class EpollDriver extends DescriptorDriver {
       this.flags[slot] = flags & ~(READABLE | RECEIVING);
       return this.end(handle, count);
     }
-    if (count < READ_BYTES && (flags & HUNG_UP) === 0) this.flags[slot] = flags & ~READABLE;
+    const asked = keeping ? this.#kept.asked : READ_BYTES;
+    if (count < asked && (flags & HUNG_UP) === 0) this.flags[slot] = flags & ~READABLE;
     else this.#list(handle);
+    const kept = keeping
+      ? this.#kept.deliver(this, this.events, handle, count)
+      : this.#deliver(handle, count);
+    this.#remember(slot, kept && count >= LARGE_RECEIVE);
+  }
+
+  #deliver(handle: Handle, count: number): boolean {
+    this.inputKept = false;
     this.events.received(handle, count, 0);
+    return this.inputKept;
+  }
+
+  /** Where the next bytes of this connection go. */
+  #remember(slot: number, keeping: boolean): void {
+    const flags = this.flags[slot] as number;
+    // A handle never loses its slot inside an event, so a free one is one that was never in use.
+    if (keeping !== ((flags & KEEPING) !== 0)) this.flags[slot] = flags ^ KEEPING;
   }
 
   #list(handle: Handle): void {
@@ -274,8 +300,8 @@ export class EpollDriver extends DescriptorDriver {
   #write(handle: Handle, slot: number): void {
     const offset = this.#sendOffset[slot] as number;
     const left = this.#sendLeft[slot] as number;
-    const address = this.outputMemory.at(offset, left);
-    const count = this.#calls.send(this.descriptors[slot] as number, address, left);
+    const address = this.#addressOf(offset, left);
+    const count = this.calls.send(this.descriptors[slot] as number, address, left);
     if (count === left) return this.#finishSend(handle, slot, this.#sendLength[slot] as number);
     if (count >= 0) {
       // Less than asked for: the socket's buffer is full, an edge will come when it drains.
@@ -287,6 +313,16 @@ export class EpollDriver extends DescriptorDriver {
       return this.#finishSend(handle, slot, count);
     }
     if (((this.flags[slot] as number) & REGISTERED) === 0) this.#register(handle);
+  }
+
+  /** Sends begin at the same places again and again: the addresses of those are made once. */
+  #addressOf(offset: number, length: number): bigint {
+    const place = offset / PLACE_BYTES;
+    const made = this.#addresses[place];
+    if (made !== undefined && offset + length <= this.output.length) return made;
+    const address = this.outputMemory.at(offset, length);
+    if (Number.isInteger(place)) this.#addresses[place] = address;
+    return address;
   }
 
   #finishSend(handle: Handle, slot: number, result: number): void {

@@ -44,7 +44,7 @@ import {
 import { PortableListener } from "./portable-listener.ts";
 
 /** libuv reads at most this much at once, so that most chunks are one event. */
-const INPUT_BYTES = 65_536;
+const RECEIVE_BYTES = 65_536;
 
 export class PortableDriver implements Driver {
   readonly name = "portable";
@@ -53,9 +53,13 @@ export class PortableDriver implements Driver {
     descriptors: false,
     socketOptions: false,
     reset: typeof Socket.prototype.resetAndDestroy === "function",
+    sendNow: false,
   };
   readonly counters = { bufferStarvation: 0, waits: 0 };
-  readonly input = Buffer.allocUnsafeSlow(INPUT_BYTES);
+  input: Buffer = Buffer.alloc(0);
+  /** Each chunk of node:net's is memory of its own. */
+  readonly inputKeepable = true;
+  inputKept = false;
   readonly output: Buffer;
   readonly wakeDescriptor = -1;
   readonly watchedReady = false;
@@ -119,6 +123,11 @@ export class PortableDriver implements Driver {
     if (!(entry instanceof PortableConnection)) return -ENOTCONN;
     if (offset < 0 || length < 1 || offset + length > this.output.length) return -EINVAL;
     return entry.send(this.output.subarray(offset, offset + length));
+  }
+
+  /** node:net takes everything and tells later: there is no part that has left at once. */
+  sendNow(handle: Handle, _bytes: Uint8Array): number {
+    return this.#open(handle) === undefined ? -EBADF : 0;
   }
 
   pause(handle: Handle): number {
@@ -279,9 +288,10 @@ export class PortableDriver implements Driver {
       return 1;
     }
     let pieces = 0;
-    for (let at = 0; at < bytes.length && !entry.closing; at += INPUT_BYTES) {
-      const length = bytes.copy(this.input, 0, at, Math.min(at + INPUT_BYTES, bytes.length));
-      this.#events.received(entry.handle, length, 0);
+    this.input = bytes;
+    for (let at = 0; at < bytes.length && !entry.closing; at += RECEIVE_BYTES) {
+      const length = Math.min(bytes.length - at, RECEIVE_BYTES);
+      this.#events.received(entry.handle, length, at);
       pieces++;
     }
     return pieces;

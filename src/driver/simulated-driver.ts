@@ -72,9 +72,12 @@ export class SimulatedDriver implements Driver {
     descriptors: false,
     socketOptions: true,
     reset: true,
+    sendNow: true,
   };
   readonly counters = { bufferStarvation: 0, waits: 0 };
-  readonly input = Buffer.alloc(INPUT_BYTES, POISON);
+  input: Buffer = Buffer.alloc(INPUT_BYTES, POISON);
+  inputKeepable = false;
+  inputKept = false;
   readonly output: Buffer;
   readonly wakeDescriptor = -1;
   readonly watchedReady = false;
@@ -165,6 +168,21 @@ export class SimulatedDriver implements Driver {
     if (failure > 0) this.#breakSend(entry, failure);
     else this.#stepSoon(entry);
     return 0;
+  }
+
+  sendNow(handle: Handle, bytes: Uint8Array): number {
+    const entry = this.#open(handle);
+    if (entry === undefined) return -EBADF;
+    if (entry.socket === undefined || entry.state !== "open") return -ENOTCONN;
+    if (entry.sendLength > 0) return -EALREADY;
+    const failure = this.#network.operate("send");
+    if (failure > 0) {
+      entry.socket.breakOff(failure, false);
+      return -failure;
+    }
+    const isPartial = this.#network.happens("partialSend");
+    const part = isPartial ? this.#network.random.below(bytes.length + 1) : bytes.length;
+    return part === 0 ? 0 : entry.socket.write(bytes.subarray(0, part));
   }
 
   pause(handle: Handle): number {
@@ -485,6 +503,10 @@ export class SimulatedDriver implements Driver {
     }
     const failure = this.#network.operate("receive");
     const most = this.#receiveLength(entry.socket?.unreadBytes ?? 0);
+    const { input } = this;
+    // Who kept what came last gets memory that may be kept.
+    if (entry.keeping) this.input = Buffer.alloc(INPUT_BYTES);
+    this.inputKeepable = entry.keeping;
     const offset = this.#network.random.below(INPUT_BYTES - most + 1);
     const read = entry.socket?.read(this.input, offset, most) ?? 0;
     const result = failure > 0 ? -failure : read;
@@ -494,7 +516,12 @@ export class SimulatedDriver implements Driver {
     this.#takeSoon(entry);
     this.#tell(entry, "received", result);
     this.#events.received(entry.handle, result, offset);
-    if (result > 0) this.input.fill(POISON, offset, offset + result);
+    const isKept = this.inputKeepable && this.inputKept;
+    if (result > 0 && !isKept) this.input.fill(POISON, offset, offset + result);
+    entry.keeping = this.inputKept;
+    this.inputKept = false;
+    this.inputKeepable = false;
+    this.input = input;
     return true;
   }
 

@@ -22,6 +22,8 @@ export interface Entry {
   underWay: number;
   /** A receive or an accept is under way. */
   taking: boolean;
+  /** What it received last was kept. */
+  keeping: boolean;
   sendOffset: number;
   /** 0: no send. */
   sendLength: number;
@@ -46,6 +48,7 @@ export function newEntry(handle: Handle, kind: EntryKind): Entry {
     resetOnClose: false,
     underWay: 0,
     taking: false,
+    keeping: false,
     sendOffset: 0,
     sendLength: 0,
     sendDone: 0,

@@ -13,7 +13,10 @@
 // Invariant: #pending[slot] is the number of completions still to come for that slot.
 
 import {
+  EPOLLERR,
+  EPOLLHUP,
   EPOLLIN,
+  EPOLLRDHUP,
   IORING_ACCEPT_MULTISHOT,
   IORING_ASYNC_CANCEL_ALL,
   IORING_ASYNC_CANCEL_FD,
@@ -26,6 +29,7 @@ import {
   IORING_OP_POLL_ADD,
   IORING_OP_RECV,
   IORING_OP_SEND,
+  IORING_POLL_ADD_MULTI,
   IORING_RECV_MULTISHOT,
   IOSQE_BUFFER_SELECT,
   MSG_NOSIGNAL,
@@ -33,7 +37,7 @@ import {
   SOCK_CLOEXEC,
 } from "../sys/abi.ts";
 import { type Address, writeSockaddr } from "../sys/address.ts";
-import { ECANCELED, ENOBUFS, SystemError } from "../sys/errno.ts";
+import { EAGAIN, ECANCELED, EINTR, ENOBUFS, SystemError } from "../sys/errno.ts";
 import { NativeMemory, PAGE } from "../sys/native-memory.ts";
 import { closeDescriptor, drainEventfd, setNonBlocking } from "../sys/socket-calls.ts";
 import { BufferPool } from "./buffer-pool.ts";
@@ -44,12 +48,14 @@ import {
   OPERATION_ACCEPT,
   OPERATION_CANCEL,
   OPERATION_CONNECT,
+  OPERATION_POLL,
   OPERATION_RECEIVE,
   OPERATION_SEND,
   OPERATION_WAKE,
   OPERATION_WATCH,
 } from "./event-cookie.ts";
 import { slotOf } from "./handle.ts";
+import { KeptInput, LARGE_RECEIVE } from "./kept-input.ts";
 import {
   ACCEPTING,
   CANCELLING,
@@ -60,6 +66,7 @@ import {
   FOREIGN,
   isReceived,
   LISTENING,
+  MECHANISM,
   RECEIVING,
   SENDING,
   SETTLED,
@@ -77,12 +84,23 @@ const CANCEL_DESCRIPTOR = IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_FD;
 const SEND_FLAGS = MSG_WAITALL | MSG_NOSIGNAL;
 /** The first word of a submission: opcode, flags << 8, ioprio << 16. */
 const RECEIVE_HEAD = IORING_OP_RECV | (IOSQE_BUFFER_SELECT << 8) | (IORING_RECV_MULTISHOT << 16);
+/** What it received last was large, and kept: it is polled, and what it has is taken into memory that may be kept. */
+const KEEPING = MECHANISM;
+/** What is under way as RECEIVING is such a poll. */
+const POLLING = MECHANISM << 1;
+/** In the list of unfinished ones. */
+const LISTED = MECHANISM << 2;
+/** The peer has ended or reset: receive until the end is seen. */
+const HUNG_UP = MECHANISM << 3;
+const POLL_EVENTS = EPOLLIN | EPOLLRDHUP;
+/** After so many receives of which nothing was kept a connection uses the pool again. */
+const PATIENCE = 16;
 const ACCEPT_ONE = IORING_OP_ACCEPT;
 const ACCEPT_MANY = IORING_OP_ACCEPT | (IORING_ACCEPT_MULTISHOT << 16);
 
 export class UringDriver extends DescriptorDriver {
   readonly name = "io_uring";
-  readonly input: Buffer;
+  input: Buffer;
   readonly #ring: UringRing;
   readonly #pool: BufferPool;
   readonly #outputLow: number;
@@ -93,6 +111,11 @@ export class UringDriver extends DescriptorDriver {
   readonly #sendOffset: Uint32Array;
   readonly #sendLeft: Uint32Array;
   readonly #sendLength: Uint32Array;
+  readonly #kept = new KeptInput(this.calls);
+  /** Receives in a row of which nothing was kept, by slot, while KEEPING. */
+  readonly #unkept: Uint8Array;
+  /** Handles whose socket may have more than was taken, for the next turn. */
+  #unfinished: Handle[] = [];
   /** Connections whose receive found no buffer. */
   readonly #starved: Handle[] = [];
   #watchArmed = false;
@@ -121,6 +144,7 @@ export class UringDriver extends DescriptorDriver {
     this.#outputLow = this.outputMemory.address >>> 0;
     this.#outputHigh = highWord(this.outputMemory.address);
     this.#pending = new Uint8Array(options.slots);
+    this.#unkept = new Uint8Array(options.slots);
     this.#sendOffset = new Uint32Array(options.slots);
     this.#sendLeft = new Uint32Array(options.slots);
     this.#sendLength = new Uint32Array(options.slots);
@@ -151,11 +175,13 @@ export class UringDriver extends DescriptorDriver {
   turn(timeoutMs: number): number {
     this.watchedReady = false;
     const deferred = this.deliverDeferred();
-    const wait = this.takeWake() ? 0 : timeoutMs;
+    const unfinished = this.#unfinished;
+    const wait = this.takeWake() || unfinished.length > 0 ? 0 : timeoutMs;
     if (wait !== 0) this.#arm();
     this.counters.waits++;
     this.#ring.enter(wait);
-    return deferred + this.#complete();
+    if (unfinished.length > 0) this.#goOn(unfinished);
+    return deferred + unfinished.length + this.#complete();
   }
 
   override dispose(): void {
@@ -169,14 +195,24 @@ export class UringDriver extends DescriptorDriver {
 
   protected override startReceiving(handle: Handle): void {
     const slot = slotOf(handle);
-    this.flags[slot] = (this.flags[slot] as number) | RECEIVING;
+    const flags = (this.flags[slot] as number) | RECEIVING;
     this.#pending[slot] = (this.#pending[slot] as number) + 1;
     const descriptor = this.descriptors[slot] as number;
-    this.#ring.push(RECEIVE_HEAD, descriptor, 0, 0, 0, 0, handle, OPERATION_RECEIVE, BUFFER_GROUP);
+    const ring = this.#ring;
+    if ((flags & KEEPING) === 0) {
+      this.flags[slot] = flags & ~POLLING;
+      ring.push(RECEIVE_HEAD, descriptor, 0, 0, 0, 0, handle, OPERATION_RECEIVE, BUFFER_GROUP);
+    } else {
+      this.flags[slot] = flags | POLLING;
+      const head = IORING_OP_POLL_ADD;
+      const many = IORING_POLL_ADD_MULTI;
+      ring.push(head, descriptor, 0, 0, many, POLL_EVENTS, handle, OPERATION_POLL, 0);
+    }
   }
 
   protected override stopReceiving(handle: Handle): void {
-    this.#cancelOperation(handle, OPERATION_RECEIVE);
+    const polling = ((this.flags[slotOf(handle)] as number) & POLLING) !== 0;
+    this.#cancelOperation(handle, polling ? OPERATION_POLL : OPERATION_RECEIVE);
   }
 
   protected override startAccepting(listener: Handle): void {
@@ -300,6 +336,7 @@ export class UringDriver extends DescriptorDriver {
   }
 
   #other(operation: number, handle: Handle, result: number, flags: number): void {
+    if (operation === OPERATION_POLL) return this.#polled(handle, result, flags);
     if (operation === OPERATION_ACCEPT) return this.#accepted(handle, result, flags);
     if (operation === OPERATION_CANCEL) return this.#cancelled(handle);
     if (operation === OPERATION_CONNECT) return this.#connected(handle, result);
@@ -323,8 +360,10 @@ export class UringDriver extends DescriptorDriver {
     const wanted = isReceived(this.flags[slot] as number);
     if (result > 0) {
       const id = completion >>> IORING_CQE_BUFFER_SHIFT;
+      this.inputKept = false;
       if (wanted) this.events.received(handle, result, id * this.#pool.stride);
       this.#pool.recycle(id);
+      if (this.inputKept && result >= LARGE_RECEIVE) this.#keepFromNow(handle, true);
     } else {
       if ((completion & IORING_CQE_F_BUFFER) !== 0) {
         this.#pool.recycle(completion >>> IORING_CQE_BUFFER_SHIFT);
@@ -333,6 +372,75 @@ export class UringDriver extends DescriptorDriver {
       if (result !== -ECANCELED && result !== -ENOBUFS && wanted) this.end(handle, result);
     }
     if (!more) this.#afterOperation(handle);
+  }
+
+  /** A connection whose large messages are kept is better served without the pool, and the other way round. */
+  #keepFromNow(handle: Handle, keeping: boolean): void {
+    const slot = slotOf(handle);
+    const flags = this.flags[slot] as number;
+    if ((flags & CLOSING) !== 0 || keeping === ((flags & KEEPING) !== 0)) return;
+    this.flags[slot] = flags ^ KEEPING;
+    this.#unkept[slot] = 0;
+    // The other way of receiving starts when this one has ended.
+    if ((flags & RECEIVING) !== 0) this.stopReceiving(handle);
+  }
+
+  #polled(handle: Handle, result: number, completion: number): void {
+    const slot = slotOf(handle);
+    const more = (completion & IORING_CQE_F_MORE) !== 0;
+    let flags = this.flags[slot] as number;
+    if (!more) {
+      this.#pending[slot] = (this.#pending[slot] as number) - 1;
+      flags &= ~RECEIVING;
+    }
+    if (result > 0 && (result & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) !== 0) flags |= HUNG_UP;
+    this.flags[slot] = flags;
+    if (result > 0) this.#takeKept(handle);
+    else if (result !== -ECANCELED && (flags & CLOSING) === 0) this.end(handle, result);
+    if (!more) this.#afterOperation(handle);
+  }
+
+  /** Takes once what the socket has. Not from one that is paused: polling again will tell that there is something. */
+  #takeKept(handle: Handle): void {
+    const slot = slotOf(handle);
+    const flags = this.flags[slot] as number;
+    if ((flags & (WANTED | ENDED | CLOSING)) !== WANTED) return;
+    const count = this.#kept.receive(this.descriptors[slot] as number);
+    if (count === -EAGAIN) return;
+    if (count <= 0 && count !== -EINTR) {
+      this.end(handle, count);
+      if ((flags & RECEIVING) !== 0) this.stopReceiving(handle);
+      return;
+    }
+    // An edge comes once: as long as the socket may not be empty, the next turn goes on.
+    if (count < 0 || count === this.#kept.asked || (flags & HUNG_UP) !== 0) this.#list(handle);
+    if (count < 0) return;
+    if (this.#kept.deliver(this, this.events, handle, count)) this.#unkept[slot] = 0;
+    else if (this.#countUnkept(slot) === PATIENCE) this.#keepFromNow(handle, false);
+  }
+
+  #countUnkept(slot: number): number {
+    const count = (this.#unkept[slot] as number) + 1;
+    this.#unkept[slot] = count;
+    return count;
+  }
+
+  #list(handle: Handle): void {
+    const slot = slotOf(handle);
+    const flags = this.flags[slot] as number;
+    if ((flags & LISTED) !== 0) return;
+    this.flags[slot] = flags | LISTED;
+    this.#unfinished.push(handle);
+  }
+
+  #goOn(unfinished: readonly Handle[]): void {
+    this.#unfinished = [];
+    for (const handle of unfinished) {
+      if (!this.slots.holds(handle)) continue;
+      const slot = slotOf(handle);
+      this.flags[slot] = (this.flags[slot] as number) & ~LISTED;
+      this.#takeKept(handle);
+    }
   }
 
   #starve(handle: Handle): void {

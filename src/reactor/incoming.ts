@@ -39,7 +39,14 @@ export class Incoming<Message, Sent, State> {
   readonly #limits: Limits;
   readonly #counters: Float64Array;
   readonly #closing: Closing<Message, Sent, State>;
-  readonly #input: { bytes: Buffer; offset: number; end: number; borrow: boolean };
+  readonly #input: {
+    bytes: Buffer;
+    offset: number;
+    end: number;
+    borrow: boolean;
+    keepable: boolean;
+    kept: boolean;
+  };
   readonly #poison: boolean;
   readonly #pulse: Pulse;
   #continuing: ReactorConnection<Message, Sent, State>[] = [];
@@ -60,7 +67,14 @@ export class Incoming<Message, Sent, State> {
     this.#closing = closing;
     this.#poison = poison;
     this.#pulse = pulse;
-    this.#input = { bytes: driver.input, offset: 0, end: 0, borrow: false };
+    this.#input = {
+      bytes: driver.input,
+      offset: 0,
+      end: 0,
+      borrow: false,
+      keepable: false,
+      kept: false,
+    };
   }
 
   /** Bytes `[start, end)` of the driver's input are this connection's. */
@@ -70,14 +84,18 @@ export class Incoming<Message, Sent, State> {
       return this.#keep(connection, start, end);
     }
     const input = this.#input;
+    input.bytes = this.#driver.input;
+    input.keepable = this.#driver.inputKeepable;
+    input.kept = false;
     input.borrow = connection.table.borrow;
     input.offset = start;
     input.end = end;
     this.#handle(connection, input);
+    if (input.kept) this.#driver.inputKept = true;
     if (connection.decoder.pending !== connection.keptBytes) this.#countKept(connection, 0);
     const rest = input.offset;
     if (rest < end && (connection.flags & CLOSING) === 0) this.#keep(connection, rest, end);
-    if (this.#poison) this.#driver.input.fill(POISON, start, end);
+    if (this.#poison && !input.kept) input.bytes.fill(POISON, start, end);
   }
 
   /** The peer's stream has ended: handled at once, or after what is still unread. */

@@ -87,7 +87,9 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     this.#connections = new Array(options.slots);
     this.driver = options.makeDriver(this);
     this.#deadlines = new Deadlines(options.slots, TICK_MS, this.driver.now());
-    this.#sends = new SendQueue(this.driver);
+    this.#sends = new SendQueue(this.driver, options.counters, (connection, errno) =>
+      this.#failed(connection as ReactorConnection<Message, Sent, State>, "send", errno),
+    );
     const { driver, limits } = this;
     const { counters } = options;
     this.closing = new Closing(driver, limits, this.#deadlines, counters);

@@ -7,6 +7,7 @@
 import { Buffer } from "node:buffer";
 import type { Driver } from "../driver/driver.ts";
 import { DIRTY, GONE, LEAVING, type ReactorConnection, SENDING } from "./connection.ts";
+import { BYTES_SENT } from "./counters.ts";
 import { BLOCK_BYTES, LARGEST_BLOCK, NO_BLOCK, OutputArena } from "./output-arena.ts";
 
 /** The part of a connection that the queue works on: its types do not matter here. */
@@ -14,19 +15,32 @@ type Sender = ReactorConnection<unknown, unknown, unknown>;
 
 /** UTF-8 takes at most three bytes for each UTF-16 code unit. */
 const UTF8_PER_UNIT = 3;
+/** From here on a write is worth a call of its own: copying it would cost more. */
+export const SEND_NOW_BYTES = 8192;
 
 export class SendQueue {
   readonly arena: OutputArena;
   readonly #driver: Driver;
   readonly #waits: boolean;
+  readonly #sendsNow: boolean;
+  readonly #counters: Float64Array;
+  readonly #failed: (connection: Sender, errno: number) => void;
   /** Connections to flush: the first #dirtyCount entries. Never shrunk, so that a turn allocates nothing. */
   readonly #dirty: (Sender | undefined)[] = [];
   #dirtyCount = 0;
   /** Connections with a send under way. */
   sending = 0;
 
-  constructor(driver: Driver) {
+  /** `failed` is called when a write that was to leave at once finds its connection broken. */
+  constructor(
+    driver: Driver,
+    counters: Float64Array,
+    failed: (connection: Sender, errno: number) => void,
+  ) {
     this.#driver = driver;
+    this.#sendsNow = driver.capabilities.sendNow;
+    this.#counters = counters;
+    this.#failed = failed;
     this.#waits = driver.capabilities.waits;
     this.arena = new OutputArena(driver.output);
   }
@@ -35,9 +49,10 @@ export class SendQueue {
     return this.#dirtyCount > 0;
   }
 
-  /** Copies bytes behind what is queued; false when the arena is full (a part may then be queued). */
+  /** Copies bytes behind what is queued; false when the arena is full (a part may then be queued), or it has failed. */
   append(connection: Sender, data: Uint8Array): boolean {
-    let at = 0;
+    let at = data.length >= SEND_NOW_BYTES ? this.#sendNow(connection, data) : 0;
+    if (at < 0) return false;
     while (at < data.length) {
       const block = this.#blockFor(connection, data.length - at);
       if (block === NO_BLOCK) return false;
@@ -50,6 +65,21 @@ export class SendQueue {
       at += part;
     }
     return true;
+  }
+
+  /**
+   * Large writes leave at once where they can, without a copy: how much has, or −errno. Only when nothing is before them;
+   * what fails ends the connection, as a send of the queue that fails does.
+   */
+  #sendNow(connection: Sender, data: Uint8Array): number {
+    if (!this.#sendsNow || connection.pendingBytes > 0) return 0;
+    if ((connection.flags & (GONE | LEAVING)) !== 0) return 0;
+    const count = this.#driver.sendNow(connection.handle, data);
+    if (count < 0) this.#failed(connection, count);
+    if (count <= 0) return count;
+    this.#counters[BYTES_SENT] = (this.#counters[BYTES_SENT] as number) + count;
+    connection.sentMs = Math.floor(this.#driver.now());
+    return count;
   }
 
   /** As `append`, for text as UTF-8. */

@@ -142,6 +142,7 @@ export const IORING_OP_CONNECT = 16;
 export const IORING_OP_SEND = 26;
 export const IORING_OP_RECV = 27;
 export const IORING_ACCEPT_MULTISHOT = 1 << 0;
+export const IORING_POLL_ADD_MULTI = 1 << 0;
 export const IORING_RECV_MULTISHOT = 1 << 1;
 export const IOSQE_BUFFER_SELECT = 1 << 5;
 export const IORING_CQE_F_BUFFER = 1 << 0;

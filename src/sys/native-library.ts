@@ -109,6 +109,11 @@ export function nativeLibrary(): NativeLibrary {
   return opened;
 }
 
+/** See NativeLibrary.addressOf. */
+export function addressOf(bytes: Uint8Array): bigint {
+  return nativeLibrary().addressOf(bytes);
+}
+
 /** Why the raw drivers cannot run in this process, or undefined when they can. */
 export function nativeRefusal(): string | undefined {
   opened ??= open();

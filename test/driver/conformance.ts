@@ -13,10 +13,12 @@ import { descriptorBehaviours } from "./behaviours/descriptors.ts";
 import { endBehaviours } from "./behaviours/end.ts";
 import { halfClosingBehaviours } from "./behaviours/half-closing.ts";
 import { handleBehaviours } from "./behaviours/handles.ts";
+import { keepingBehaviours } from "./behaviours/keeping.ts";
 import { listeningBehaviours } from "./behaviours/listening.ts";
 import { optionBehaviours } from "./behaviours/options.ts";
 import { receivingBehaviours } from "./behaviours/receiving.ts";
 import { sendingBehaviours } from "./behaviours/sending.ts";
+import { sendingNowBehaviours } from "./behaviours/sending-now.ts";
 import { waitingBehaviours } from "./behaviours/waiting.ts";
 import type { Host } from "./host.ts";
 
@@ -28,7 +30,9 @@ export function driverConformance(host: Host): void {
     describe("accepting", () => acceptingBehaviours(behave));
     describe("connecting", () => connectingBehaviours(behave));
     describe("receiving", () => receivingBehaviours(behave));
+    describe("keeping what was received", () => keepingBehaviours(behave));
     describe("sending", () => sendingBehaviours(behave));
+    describe("sending at once", () => sendingNowBehaviours(behave));
     describe("half-closing", () => halfClosingBehaviours(behave));
     describe("closing", () => closingBehaviours(behave));
     describe("handles", () => handleBehaviours(behave));

@@ -39,8 +39,10 @@ export class EventLog implements DriverEvents {
   readonly breaches: string[] = [];
   /** Of the handles that live. */
   readonly lives = new Map<Handle, Life>();
-  /** The driver's, set once it is made. */
-  input: Buffer = Buffer.alloc(0);
+  /** Where the last received bytes lie in the driver's input. */
+  offset = 0;
+  /** Where the driver says that received bytes lie now. */
+  inputNow: () => Buffer = () => Buffer.alloc(0);
   inVerb = 0;
   inTurn = 0;
   /** Called at the end of each event: where a test acts from inside events. */
@@ -73,6 +75,7 @@ export class EventLog implements DriverEvents {
 
   received(handle: Handle, result: number, offset: number): void {
     const life = this.#note("received", handle, result);
+    this.offset = offset;
     if (life) this.#receivedBy(life, result, offset);
     this.#reacted("received", handle, result);
   }
@@ -168,9 +171,9 @@ export class EventLog implements DriverEvents {
       life.ended = true;
       return;
     }
-    if (offset < 0 || offset + result > this.input.length)
-      this.#breach("received outside of input");
-    life.chunks.push(Buffer.from(this.input.subarray(offset, offset + result)));
+    const input = this.inputNow();
+    if (offset < 0 || offset + result > input.length) this.#breach("received outside of input");
+    life.chunks.push(Buffer.from(input.subarray(offset, offset + result)));
     life.receivedLength += result;
   }
 
@@ -199,7 +202,7 @@ export class WatchedDriver implements Driver {
   constructor(make: (options: DriverOptions) => Driver, options: Omit<DriverOptions, "events">) {
     this.log = new EventLog();
     this.inner = make({ ...options, events: this.log });
-    this.log.input = this.inner.input;
+    this.log.inputNow = () => this.inner.input;
   }
 
   get name() {
@@ -213,6 +216,15 @@ export class WatchedDriver implements Driver {
   }
   get input() {
     return this.inner.input;
+  }
+  get inputKeepable() {
+    return this.inner.inputKeepable;
+  }
+  get inputKept() {
+    return this.inner.inputKept;
+  }
+  set inputKept(kept: boolean) {
+    this.inner.inputKept = kept;
   }
   get output() {
     return this.inner.output;
@@ -252,6 +264,10 @@ export class WatchedDriver implements Driver {
     const taken = this.#verb(() => this.inner.send(handle, offset, length));
     if (taken === 0) this.log.life(handle).sendLength = length;
     return taken;
+  }
+
+  sendNow(handle: Handle, bytes: Uint8Array): number {
+    return this.#verb(() => this.inner.sendNow(handle, bytes));
   }
 
   pause(handle: Handle): number {

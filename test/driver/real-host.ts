@@ -38,7 +38,7 @@ export class RealHost implements Host {
     this.capabilities =
       refused === undefined
         ? capabilitiesOf(make)
-        : { waits: true, descriptors: true, socketOptions: true, reset: true };
+        : { waits: true, descriptors: true, socketOptions: true, reset: true, sendNow: true };
   }
 
   make(options: DriverOptions): Driver {

@@ -24,7 +24,13 @@ export class SimulatedHost implements Host {
   readonly title: string;
   readonly driver = "simulated";
   readonly refused = undefined;
-  readonly capabilities = { waits: true, descriptors: false, socketOptions: true, reset: true };
+  readonly capabilities = {
+    waits: true,
+    descriptors: false,
+    socketOptions: true,
+    reset: true,
+    sendNow: true,
+  };
   readonly network = { ipv6: true, abstractSockets: true };
   readonly #network: SimulatedNetwork;
   #paths = 0;

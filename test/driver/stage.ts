@@ -282,6 +282,7 @@ export function assertAllRefused(stage: Stage, handle: number): void {
   const { driver } = stage;
   const verbs: Record<string, () => unknown> = {
     send: () => driver.inner.send(handle, 0, 1),
+    sendNow: () => driver.inner.sendNow(handle, HELLO),
     pause: () => driver.inner.pause(handle),
     resume: () => driver.inner.resume(handle),
     shutdown: () => driver.inner.shutdown(handle),

@@ -18,6 +18,8 @@ export class RecordingDriver implements Driver {
   readonly capabilities;
   readonly counters = { bufferStarvation: 0, waits: 0 };
   readonly input = Buffer.alloc(0);
+  readonly inputKeepable = false;
+  inputKept = false;
   readonly output: Buffer;
   readonly wakeDescriptor = -1;
   readonly watchedReady = false;
@@ -28,10 +30,20 @@ export class RecordingDriver implements Driver {
   nowMs = 0;
   readonly addresses = new Map<Handle, Address>();
   readonly sends = new Map<Handle, Send>();
+  /** What `sendNow` answers at most: a number of bytes, or −errno. */
+  takesNow = 0;
+  /** What it has taken. */
+  readonly sentNow: Buffer[] = [];
 
   constructor(outputBytes = 1 << 20, waits = true) {
     this.output = Buffer.alloc(outputBytes);
-    this.capabilities = { waits, descriptors: false, socketOptions: false, reset: true };
+    this.capabilities = {
+      waits,
+      descriptors: false,
+      socketOptions: false,
+      reset: true,
+      sendNow: true,
+    };
   }
 
   /** What was logged since the last call. */
@@ -59,6 +71,13 @@ export class RecordingDriver implements Driver {
     const bytes = Buffer.from(this.output.subarray(offset, offset + length));
     this.sends.set(handle, { offset, length, bytes });
     return 0;
+  }
+
+  sendNow(_handle: Handle, bytes: Uint8Array): number {
+    if (this.takesNow < 0) return this.takesNow;
+    const count = Math.min(this.takesNow, bytes.length);
+    if (count > 0) this.sentNow.push(Buffer.from(bytes.subarray(0, count)));
+    return count;
   }
 
   pause(handle: Handle): number {

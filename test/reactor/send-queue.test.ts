@@ -7,10 +7,12 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { raw } from "../../src/codec/raw.ts";
 import { GONE, ReactorConnection, SENDING } from "../../src/reactor/connection.ts";
+import { BYTES_SENT, COUNTER_STRIDE } from "../../src/reactor/counters.ts";
 import { handlerTable } from "../../src/reactor/handler-table.ts";
 import { NO_BLOCK } from "../../src/reactor/output-arena.ts";
 import type { Reactor } from "../../src/reactor/reactor.ts";
 import { SendQueue } from "../../src/reactor/send-queue.ts";
+import { ECONNRESET } from "../../src/sys/errno.ts";
 import { RecordingDriver } from "./recording-driver.ts";
 
 /** The queue asks a connection for its fields only, never for its reactor. */
@@ -24,7 +26,9 @@ function connectionOf(handle: number): ReactorConnection<unknown, unknown, unkno
 
 function subject(outputBytes?: number, waits?: boolean) {
   const driver = new RecordingDriver(outputBytes, waits);
-  const queue = new SendQueue(driver);
+  const counters = new Float64Array(COUNTER_STRIDE);
+  const failures: number[] = [];
+  const queue = new SendQueue(driver, counters, (_, errno) => failures.push(errno));
   const connection = connectionOf(1);
   /** Ends the send under way, and gives what it carried. */
   const finish = (of = connection) => {
@@ -32,7 +36,7 @@ function subject(outputBytes?: number, waits?: boolean) {
     queue.sent(of, true);
     return bytes;
   };
-  return { driver, queue, connection, finish };
+  return { driver, queue, connection, finish, counters, failures };
 }
 
 test("what is written in one turn leaves in one send", () => {
@@ -67,6 +71,43 @@ test("while a send is under way the next bytes are gathered behind it, and follo
   assert.deepEqual([connection.sentMs, connection.pendingBytes], [99, 3]);
   assert.equal(finish().toString(), "abc");
   assert.deepEqual([connection.pendingBytes, queue.arena.inUse, queue.sending], [0, 0, 0]);
+});
+
+test("a large write leaves at once, and only its rest is queued", () => {
+  const { driver, queue, connection, finish, counters } = subject();
+  const bytes = Buffer.alloc(20_000, "0123456789");
+  driver.nowMs = 7.5;
+  driver.takesNow = bytes.length;
+  assert.ok(queue.append(connection, bytes));
+  assert.deepEqual([connection.pendingBytes, queue.hasWork, queue.arena.inUse], [0, false, 0]);
+  assert.deepEqual([counters[BYTES_SENT], connection.sentMs], [20_000, 7]);
+  driver.takesNow = 12_345;
+  assert.ok(queue.append(connection, bytes));
+  assert.deepEqual([connection.pendingBytes, counters[BYTES_SENT]], [7655, 32_345]);
+  queue.flush(0);
+  const rest = finish();
+  assert.deepEqual(Buffer.concat([...driver.sentNow, rest]), Buffer.concat([bytes, bytes]));
+});
+
+test("a large write waits behind what is queued or under way, and a small one is gathered", () => {
+  const { driver, queue, connection, finish } = subject();
+  const large = Buffer.alloc(9000, 2);
+  driver.takesNow = large.length;
+  queue.append(connection, Buffer.from("small"));
+  queue.append(connection, large);
+  queue.flush(0);
+  queue.append(connection, large);
+  assert.equal(driver.sentNow.length, 0);
+  const sent = [finish()];
+  while (driver.sends.size > 0) sent.push(finish());
+  assert.deepEqual(Buffer.concat(sent), Buffer.concat([Buffer.from("small"), large, large]));
+});
+
+test("a large write to a broken connection fails at once and queues nothing", () => {
+  const { driver, queue, connection, failures } = subject();
+  driver.takesNow = -ECONNRESET;
+  assert.equal(queue.append(connection, Buffer.alloc(9000)), false);
+  assert.deepEqual([failures, connection.pendingBytes], [[-ECONNRESET], 0]);
 });
 
 test("dropped under way, only the kernel's block stays, until its send is over", () => {

@@ -145,8 +145,9 @@ for (const { name: driver, skip } of DRIVERS) {
     });
 
     test("write answers false above the high-water mark, and drained() waits for the low one", async (t) => {
-      const limits = { highWaterBytes: 64 * KIB, lowWaterBytes: 16 * KIB };
-      const piece = pattern(16 * KIB);
+      const limits = { highWaterBytes: 16 * KIB, lowWaterBytes: 4 * KIB };
+      // Small enough to be gathered: nothing leaves before the turn's end.
+      const piece = pattern(4 * KIB);
       const seen: { answers: boolean[]; pending: number[]; after: number } = {
         answers: [],
         pending: [],
@@ -244,10 +245,10 @@ for (const { name: driver, skip } of DRIVERS) {
       const server = await serveFor(t, {
         driver,
         ...endings.handlers,
-        limits: { connectionOutputBytes: MIB, highWaterBytes: 128 * KIB },
+        limits: { connectionOutputBytes: MIB, highWaterBytes: 4 * KIB },
         message(connection, bytes) {
           if (bytes.toString() !== "flood") return void connection.write(bytes);
-          for (let n = 0; n < 20; n++) answers.push(connection.write(pattern(100 * KIB)));
+          for (let n = 0; n < 300; n++) answers.push(connection.write(pattern(4 * KIB)));
         },
       });
       const other = await Client.connect(t, server.address);
@@ -255,7 +256,7 @@ for (const { name: driver, skip } of DRIVERS) {
       flooded.write("flood");
       const ending = await endings.only();
       assert.equal(ending.reason, "overflow");
-      assert.deepEqual(answers, [true, ...new Array(19).fill(false)]);
+      assert.deepEqual(answers, [true, ...new Array(299).fill(false)]);
       flooded.socket.resume();
       await flooded.end();
       await until(() => flooded.closed, "the reset");
@@ -272,11 +273,15 @@ for (const { name: driver, skip } of DRIVERS) {
         driver,
         ...endings.handlers,
         overflow: "discard",
-        limits: { connectionOutputBytes: MIB, highWaterBytes: 128 * KIB },
+        limits: {
+          connectionOutputBytes: 40 * KIB,
+          highWaterBytes: 8 * KIB,
+          lowWaterBytes: 4 * KIB,
+        },
         message(connection) {
           for (let n = 0; n < 20; n++) {
             const before = connection.pendingBytes;
-            connection.write(Buffer.alloc(100 * KIB, n));
+            connection.write(Buffer.alloc(4 * KIB, n));
             if (connection.pendingBytes > before) kept.push(n);
           }
         },
@@ -285,8 +290,8 @@ for (const { name: driver, skip } of DRIVERS) {
       client.write("go");
       await until(() => kept.length > 0, "the handler");
       assert.deepEqual(kept, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
-      const all = await client.bytes(kept.length * 100 * KIB);
-      const expected = Buffer.concat(kept.map((n) => Buffer.alloc(100 * KIB, n)));
+      const all = await client.bytes(kept.length * 4 * KIB);
+      const expected = Buffer.concat(kept.map((n) => Buffer.alloc(4 * KIB, n)));
       assert.ok(all.equals(expected));
       assert.deepEqual(endings.all, []);
       client.write("again");

@@ -145,6 +145,10 @@ export class Server {
     this.#live.get(handle)?.sends();
   }
 
+  sentNow(handle: Handle, result: number): void {
+    this.#live.get(handle)?.sentNow(result);
+  }
+
   closes(handle: Handle): void {
     const session = this.#live.get(handle);
     if (session === undefined) this.#refuses(handle);
@@ -455,6 +459,12 @@ class ObservedDriver extends SimulatedDriver {
   override send(handle: Handle, offset: number, length: number): number {
     this.#server.sends(handle);
     return super.send(handle, offset, length);
+  }
+
+  override sendNow(handle: Handle, bytes: Uint8Array): number {
+    const count = super.sendNow(handle, bytes);
+    this.#server.sentNow(handle, count);
+    return count;
   }
 
   override close(handle: Handle, reset: boolean): number {
