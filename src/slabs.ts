@@ -47,9 +47,11 @@ export function freshSlab(): Buffer {
 function collectYoung(): void {
   account.given = 0;
   account.collect ??= collector();
-  const before = process.threadCpuUsage();
+  // Node before 23.9 knows the CPU of the process only.
+  const cpuUsage = process.threadCpuUsage ?? process.cpuUsage;
+  const before = cpuUsage();
   account.collect({ type: "minor" });
-  const { user, system } = process.threadCpuUsage(before);
+  const { user, system } = cpuUsage(before);
   const costUs = (user + system) / (account.budget >> 20);
   if (costUs > DEAR_US) account.budget = Math.min(account.budget * 2, MOST_BUDGET);
   else if (costUs < DEAR_US / 3) account.budget = Math.max(account.budget / 2, LEAST_BUDGET);
