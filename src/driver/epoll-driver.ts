@@ -74,7 +74,8 @@ const KEEPING = MECHANISM << 4;
 const READ_BYTES = 65_536;
 /** The smallest block of a reactor's arena: where a send begins, but for the rest of one that went out in part. */
 const PLACE_BYTES = 1024;
-const EVENTS_PER_WAIT = 512;
+/** Few enough that a socket that was read is still in the cache when its answer is sent (512 cost 8 % with 1000 busy ones). */
+const EVENTS_PER_WAIT = 64;
 /** Accepts of one listener a turn: the connections that are there get their share too. */
 const ACCEPTS_PER_TURN = 64;
 const EDGES = (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) >>> 0;
