@@ -88,7 +88,9 @@ export class Stage {
       this.#atBegin = ownThreadTimes();
     }
     if (this.#begun && nowMs >= this.#endMs) this.#atEnd ??= ownThreadTimes();
-    if (!this.#draining && nowMs >= this.#coolEndMs) this.#drain(nowMs, this.#times.timeoutMs);
+    if (!this.#draining && nowMs >= this.#coolEndMs) {
+      this.#drain(this.#coolEndMs, nowMs + this.#times.timeoutMs);
+    }
     if (this.#draining) return this.#drained(nowMs) ? undefined : SWEEP_MS;
     const wait = Math.min(this.#pace.step(nowMs), this.#sweepMs - nowMs);
     return Math.min(wait, this.#nextEdgeMs(nowMs) - nowMs);
@@ -115,13 +117,14 @@ export class Stage {
     this.#endMs = Math.min(this.#endMs, nowMs);
     this.#generator.windowEndMs = this.#endMs;
     if (this.#begun) this.#atEnd ??= ownThreadTimes();
-    this.#drain(nowMs, drainMs);
+    this.#drain(nowMs, nowMs + drainMs);
   }
 
-  #drain(nowMs: number, longestMs: number): void {
+  /** What is due by then still leaves. */
+  #drain(dueByMs: number, untilMs: number): void {
     this.#draining = true;
-    this.#drainEndMs = nowMs + longestMs;
-    this.#pace.stop(nowMs);
+    this.#drainEndMs = untilMs;
+    this.#pace.stop(dueByMs);
   }
 
   #drained(nowMs: number): boolean {

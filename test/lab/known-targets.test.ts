@@ -16,7 +16,7 @@ for (const { name, skip } of DRIVERS) {
       assert.deepEqual(stage.errors, []);
       assert.ok(result.ok);
       assert.equal(stage.connections, 5);
-      assert.ok(stage.messages > 100, `${stage.messages} messages`);
+      assert.ok(stage.messages > 10, `${stage.messages} messages`);
       assert.equal(stage.response.count, stage.messages);
       assert.equal(
         stage.slices.reduce((sum, { messages }) => sum + messages, 0),
@@ -40,7 +40,8 @@ for (const { name, skip } of DRIVERS) {
     for (const behaviour of ["drop", "corrupt", "reorder"] satisfies Behaviour[]) {
       test(`a target that does not echo truly is caught: ${behaviour}`, async (t) => {
         const target = await knownTarget(t, behaviour);
-        const result = await load(target, { driver: name });
+        // It ends with the last connection.
+        const result = await load(target, { driver: name, durationMs: 60_000 });
         assert.deepEqual(errorCodes(result), ["2 × WRONG_CONTENT"]);
         const [error] = onlyStage(result).errors;
         assert.match(error?.text ?? "", /byte \d+ of a stream is 0x[0-9a-f]{2}, not 0x[0-9a-f]{2}/);
@@ -57,19 +58,23 @@ for (const { name, skip } of DRIVERS) {
 
     test("a silent target", async (t) => {
       const target = await knownTarget(t, "silent");
-      const result = await load(target, { driver: name, timeoutMs: 100 });
+      const result = await load(target, { driver: name, timeoutMs: 100, durationMs: 60_000 });
       assert.deepEqual(errorCodes(result), ["2 × TIMEOUT"]);
       assert.match(onlyStage(result).errors[0]?.text ?? "", /100 ms, 1 message unanswered/);
     });
 
     test("a target that ends its side", async (t) => {
       const target = await knownTarget(t, "half-close");
-      assert.deepEqual(errorCodes(await load(target, { driver: name })), ["2 × END_OF_STREAM"]);
+      assert.deepEqual(errorCodes(await load(target, { driver: name, durationMs: 60_000 })), [
+        "2 × END_OF_STREAM",
+      ]);
     });
 
     test("a target that resets", async (t) => {
       const target = await knownTarget(t, "reset");
-      assert.deepEqual(errorCodes(await load(target, { driver: name })), ["2 × ECONNRESET"]);
+      assert.deepEqual(errorCodes(await load(target, { driver: name, durationMs: 60_000 })), [
+        "2 × ECONNRESET",
+      ]);
     });
   });
 }
@@ -83,7 +88,10 @@ test("a target that stalls shows in an open loop, and is hidden by a closed one"
   const closed = onlyStage(await load(target, times));
   assert.deepEqual(closed.errors, []);
   assert.ok(closed.response.max > 50_000, `it stalled all the same: ${closed.response.max} µs`);
-  assert.ok(closed.response.p99 < 30_000, `p99 of the closed loop: ${closed.response.p99} µs`);
+  assert.ok(
+    closed.response.p99 < open.response.p99 / 2,
+    `p99 of the closed loop: ${closed.response.p99} µs`,
+  );
 });
 
 test("service times leave out what waited to be sent, response times do not", async (t) => {
@@ -108,7 +116,7 @@ test("several threads share connections, rate and errors", async (t) => {
   assert.equal(stage.generator.threads.length, 2);
   assert.ok(Math.abs(stage.messages - 499.5) <= 1, `${stage.messages} messages`);
   const spoiled = await knownTarget(t, "corrupt");
-  const closed = { threads: 2, connections: 5, durationMs: 500 };
+  const closed = { threads: 2, connections: 5, durationMs: 60_000 };
   assert.deepEqual(errorCodes(await load(spoiled, closed)), ["5 × WRONG_CONTENT"]);
 });
 
@@ -124,7 +132,7 @@ test("over a Unix socket", async (t) => {
 
 test("a target that says more than it was asked", async (t) => {
   const target = await knownTarget(t, "babble");
-  const result = await load(target, { verify: false });
+  const result = await load(target, { verify: false, durationMs: 60_000 });
   assert.deepEqual(errorCodes(result), ["2 × UNEXPECTED_BYTES"]);
 });
 

@@ -1,7 +1,7 @@
 // Targets whose behaviour is known, for a load generator that must tell what it is: one Worker with a node:net server for
 // each behaviour, so that what blocks there blocks nothing here.
 
-import { createServer, type Server, type Socket } from "node:net";
+import { createServer, type Server } from "node:net";
 import type { TestContext } from "node:test";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import type { Address } from "../../src/sys/address.ts";
@@ -10,13 +10,13 @@ export type Behaviour =
   | "echo"
   /** As echo, but all stands still for 100 ms in each second. */
   | "stall"
-  /** As echo, but reads nothing in a connection's first 400 ms. */
+  /** As echo, but reads on only 400 ms after the first bytes have come. */
   | "late"
-  /** Takes out one byte after the first 10,000. */
+  /** Takes out one byte after the first 1,000. */
   | "drop"
-  /** Changes one byte after the first 10,000. */
+  /** Changes one byte after the first 1,000. */
   | "corrupt"
-  /** Swaps two bytes after the first 10,000. */
+  /** Swaps two bytes after the first 1,000. */
   | "reorder"
   /** Says more than it was asked. */
   | "babble"
@@ -30,7 +30,7 @@ export type Behaviour =
 const STALL_MS = 100;
 const STALL_EVERY_MS = 1000;
 const LATE_MS = 400;
-const INTACT_BYTES = 10_000;
+const INTACT_BYTES = 1000;
 
 export interface KnownTarget {
   readonly address: Address;
@@ -59,12 +59,8 @@ function serve(behaviour: Behaviour, counts: Float64Array): Server {
     let seen = 0;
     let spoiled = false;
     socket.on("error", () => socket.destroy());
-    if (behaviour === "late") {
-      socket.pause();
-      setTimeout(() => socket.resume(), LATE_MS);
-    }
     socket.on("end", () => socket.end());
-    socket.on("data", (bytes: Buffer) => {
+    const read = (bytes: Buffer) => {
       counts[1] = (counts[1] ?? 0) + bytes.length;
       seen += bytes.length;
       if (behaviour === "silent") return;
@@ -73,13 +69,12 @@ function serve(behaviour: Behaviour, counts: Float64Array): Server {
       if (behaviour === "babble") return void socket.write(Buffer.concat([bytes, bytes]));
       const spoils = seen > INTACT_BYTES && !spoiled && bytes.length > 2;
       spoiled ||= spoils;
-      answer(socket, spoils ? spoil(behaviour, bytes) : bytes);
-    });
+      socket.write(spoils ? spoil(behaviour, bytes) : bytes);
+    };
+    if (behaviour !== "late") socket.on("data", read);
+    // It does not read: what has come is kept by the stream and by the kernel.
+    else socket.once("readable", () => setTimeout(() => socket.on("data", read), LATE_MS));
   });
-}
-
-function answer(socket: Socket, bytes: Buffer): void {
-  socket.write(bytes);
 }
 
 function spoil(behaviour: Behaviour, bytes: Buffer): Buffer {

@@ -108,7 +108,7 @@ describe("sluice load", { concurrency: 3 }, () => {
     const [accepted = 0, messages = 0] = (counted ?? [])
       .slice(1)
       .map((figure) => Number(figure.replaceAll(",", "")));
-    assert.ok(messages > 10 && accepted >= messages, child.story());
+    assert.ok(messages > 0 && accepted >= messages, child.story());
     if (existsSync("/proc/self/stat"))
       assert.match(child.stdout, /^server +\S*node .*\(pid \d+\)$/m);
   });

@@ -29,19 +29,20 @@ async function assertGone(pids: readonly number[]): Promise<void> {
 }
 
 describe("a server that is started", { skip, concurrency: true }, () => {
-  test("is measured with its children, and ended although it will not", async () => {
+  test("is measured with its children, and ended although it will not", async (t) => {
     const server = await StartedServer.start({ command: COMMAND, stopMs: 100 });
+    t.after(() => server.stop());
     const watch = server.watch();
     const pids = watch.read()?.processes.map(({ pid }) => pid) ?? [];
     assert.equal(pids.length, 2);
     assert.ok(pids.includes(server.pid));
-    const result = await load(server, { durationMs: 200 }, {}, watch);
+    const result = await load(server, { durationMs: 1500 }, {}, watch);
     const figures = onlyStage(result).server;
-    assert.ok(figures !== null && figures.cpuMs > 1 && figures.cpuUsPerMessage > 0.1);
+    assert.ok(figures !== null && figures.cpuMs > 0 && figures.cpuUsPerMessage > 0);
     assert.equal(figures.processes.length, 2);
     assert.ok(figures.threads >= 4, "two Nodes have several threads each");
     assert.ok(figures.memoryBytes > 20e6 && figures.peakMemoryBytes >= figures.memoryBytes);
-    assert.ok(figures.descriptors > 10 && figures.voluntarySwitches > 10);
+    assert.ok(figures.descriptors > 10 && figures.voluntarySwitches > 0);
     assert.ok(onlyStage(result).slices.some(({ serverCpuMs }) => (serverCpuMs ?? 0) > 0));
     await server.stop();
     assert.match(server.output, /not yet/);
