@@ -53,7 +53,7 @@ export const TWO_THREADS: readonly Server[] = [
     "deno-2",
     "Deno × 2",
     denoProgram,
-    ...["run", "--no-check", "--no-config", "--allow-net"],
+    ...["run", "--no-check", "--no-config", "--allow-net", "--unstable-net"],
     ...[`${benchDirectory}peers/deno.ts`, "PORT", "reuse-port"],
   ),
   {

@@ -13,9 +13,9 @@ export function portableHost(): RealHost {
   return new RealHost("portable", (options) => new PortableDriver(options));
 }
 
-export function blockingHost(): RealHost {
+export function blockingHost(sliceMs = BLOCKED_MS): RealHost {
   const make = (options: ConstructorParameters<typeof BlockingDriver>[0]) =>
-    new BlockingDriver(options, BLOCKED_MS);
+    new BlockingDriver(options, sliceMs);
   return new RealHost("blocking", make, nativeRefusal());
 }
 
