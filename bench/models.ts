@@ -105,7 +105,9 @@ class Run {
           const idle = await startServer(server, ALL_CORES);
           const before = rssBytes(idle.pid);
           await idle.stop();
-          const { timing } = this.#plan;
+          // Each thread has a compiler of its own to warm up.
+          const warmupSeconds = 1 + connections / 10;
+          const timing = { ...this.#plan.timing, warmupSeconds };
           const m = await measure({ ...scenario, connections }, server, round, timing, UNPINNED);
           const { messagesPerSecond, rssBytes: rss } = m;
           const figures = { messagesPerSecond, p99Us: m.latencyUs.p99 };

@@ -10,7 +10,8 @@ import { benchDirectory, builtProgram, bunProgram, denoProgram, rootDirectory } 
 export const SERVER_CORE = 0;
 export const LOAD_CORE = 1;
 
-const START_TIMEOUT_MS = 15_000;
+/** Two hundred threads take some seconds. */
+const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 5_000;
 const OUTPUT_TAIL_CHARACTERS = 2_000;
 
