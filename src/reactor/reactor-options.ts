@@ -20,8 +20,8 @@ export interface ReactorOptions<Message, Sent, State> {
   readonly slots: number;
   /** Computes what handlers mark heavy; they do it themselves, in place, where nobody else does. */
   readonly compute?: Compute | undefined;
-  /** Its connections have the ids `first`, `first + step`, …: none that another reactor of the server gives. Default 1, 1. */
-  readonly ids?: { readonly first: number; readonly step: number };
+  /** One entry, shared by all reactors of a server: the id that a connection was given last. Default: one of its own. */
+  readonly ids?: Int32Array | undefined;
   /** COUNTER_STRIDE doubles that only this reactor writes. */
   readonly counters: Float64Array;
   /** Told of everything a handler throws. */

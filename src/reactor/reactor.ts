@@ -77,7 +77,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
   #nowMs = -1;
   #draining = false;
   #emptied: (() => void) | undefined;
-  readonly #ids: { readonly first: number; readonly step: number };
+  readonly #ids: Int32Array;
 
   constructor(options: ReactorOptions<Message, Sent, State>) {
     this.#table = handlerTable(options.handlers, options.report, options.compute);
@@ -110,7 +110,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     this.#placement = options.placement && new Placement(options.placement, driver);
     this.#connecting = new Connecting(driver, this.#deadlines);
     this.#emptied = options.emptied;
-    this.#ids = options.ids ?? { first: 1, step: 1 };
+    this.#ids = options.ids ?? new Int32Array(1);
     this.moving = this.#makeMoving();
     this.incoming.boundary = (connection) => this.moving.proceed(connection);
   }
@@ -458,9 +458,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
       // `state` without a maker is undefined, which is what State is then.
       const state = (moved === undefined ? table.handlers.state?.() : moved.state) as State;
       const decoder = table.codec.decoder();
-      const { first, step } = this.#ids;
-      // As many as have been accepted on this seat, by whatever threads: no id comes twice.
-      const id = moved?.id ?? first + step * (this.#counters[ACCEPTED] as number);
+      const id = moved?.id ?? (Atomics.add(this.#ids, 0, 1) + 1) >>> 0;
       return new ReactorConnection(this, handle, id, table, decoder, state, now);
     } catch (error) {
       this.#counters[HANDLER_ERRORS] = (this.#counters[HANDLER_ERRORS] as number) + 1;

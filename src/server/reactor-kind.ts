@@ -101,6 +101,7 @@ export class ReactorKind implements ThreadKind {
       place: { thread: seat, threads: options.threads, mailbox },
       counters: countersOf(counters, seat),
       notes: this.#notesOf(seat),
+      ids: plan.ledger.ids,
       pulse: this.#pulseOf(seat),
       core: options.cores[seat % options.cores.length],
       ...(compute && { compute: compute.seatFor(seat) }),

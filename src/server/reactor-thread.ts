@@ -30,6 +30,8 @@ export interface ReactorThreadOptions {
   readonly counters: Float64Array;
   /** What the driver holds of the process, for whoever cleans up after this thread. */
   readonly notes?: Int32Array;
+  /** See ReactorOptions. */
+  readonly ids?: Int32Array | undefined;
   readonly report: (error: unknown) => void;
   /** See ReactorOptions. */
   readonly placement?: PlacementSeat | undefined;
@@ -78,7 +80,7 @@ export class ReactorThread {
       slowSubscriber: options.slowSubscriber,
       mail: this.mail,
       slots,
-      ids: { first: place.thread + 1, step: place.threads },
+      ids: options.ids,
       counters: options.counters,
       report: options.report,
       placement,

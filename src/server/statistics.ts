@@ -30,6 +30,8 @@ export interface Skew {
 
 /** The counters of a server: of the threads that it has now, and of those that were there before a reload. */
 export class Ledger {
+  /** The id that a connection was given last, by whatever thread. */
+  readonly ids = new Int32Array(new SharedArrayBuffer(4));
   readonly #threads: number;
   readonly #present = new Set<Float64Array>();
   readonly #past: Float64Array;

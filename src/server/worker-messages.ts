@@ -21,6 +21,7 @@ export interface ReactorStart {
   readonly place: ThreadPlace;
   readonly counters: Float64Array;
   readonly notes: Int32Array;
+  readonly ids: Int32Array;
   /** Its seat among the reactors that hand connections to each other, when they do. */
   readonly placement?: PlacementSeat;
   readonly pulse: Int32Array;

@@ -37,6 +37,7 @@ export class MovingReactors {
   /** Connections that each reactor's handlers know of. */
   readonly known: readonly Set<Traveller>[] = [new Set(), new Set()];
   port = 0;
+  readonly #ids = new Int32Array(1);
   readonly #counters = [0, 1].map(() => new Float64Array(COUNTER_STRIDE));
 
   constructor(
@@ -51,7 +52,7 @@ export class MovingReactors {
           limits: completeLimits({ connections: SLOTS - 16, outputBytes: 16 * MIB, ...limits }),
           overflow: "close",
           slots: SLOTS,
-          ids: { first: index + 1, step: 2 },
+          ids: this.#ids,
           counters,
           report: (error) => void this.errors.push(error),
           poison: true,
