@@ -170,6 +170,8 @@ function endsWith(frame: FrameDescription): readonly number[] | "leaves" | undef
 }
 
 function openEnds({ stream, flags, kind, meta }: FrameDescription) {
+  // The tester has not asked for a session that can be resumed.
+  if ((flags & FLAG.SEQ) !== 0) return [GOAWAY.PROTOCOL];
   const onZero = kind === KIND.NOTIFY || kind === KIND.PUBLISH;
   if (stream === 0) return onZero ? undefined : [GOAWAY.PROTOCOL];
   // Far beyond the smallest free id, or the server's to open.
