@@ -12,6 +12,7 @@ import type { Action, ServiceOptions } from "./options.ts";
 import { Results } from "./results.ts";
 import type { RouteTable } from "./route-table.ts";
 import type { ServerSession } from "./server-session.ts";
+import { SessionHandover } from "./session-handover.ts";
 import { Topics } from "./topics.ts";
 
 export class Hub implements Publisher {
@@ -22,6 +23,7 @@ export class Hub implements Publisher {
   readonly wire: Wire;
   readonly topics: Topics;
   readonly lost: LostSessions;
+  readonly handover: SessionHandover;
   readonly attempts = new FailedAttempts();
   readonly sessions = new Set<ServerSession>();
   readonly codecIds: readonly number[];
@@ -52,8 +54,10 @@ export class Hub implements Publisher {
       soon: (run) => queueMicrotask(run),
     });
     this.wire.agenda.earlier = (atMs) => this.#arm(atMs);
-    this.lost = new LostSessions(this.wire, this.limits);
+    const { thread, threads } = context;
+    this.handover = new SessionHandover(thread, threads, (data) => context.broadcast(data));
     this.topics = new Topics(this);
+    this.lost = new LostSessions(this);
   }
 
   get shared(): Context {

@@ -1,8 +1,9 @@
 // Sessions whose connection is gone and whose client may come back: what they are owed goes on being kept, for a while.
 //
-// Only in the thread that had them: a client that comes back to another one gets a new session, and is told so by its id.
+// A client that comes back to another thread takes its session there (session-handover.ts).
 // Bounded: so many, each with a ring that is bounded itself, each for so long.
 
+import { Buffer } from "node:buffer";
 import { randomBytes, timingSafeEqual } from "node:crypto";
 import type { Due } from "../protocol/agenda.ts";
 import { FEATURE, HELLO_KEY } from "../protocol/codes.ts";
@@ -10,6 +11,9 @@ import { Replay } from "../protocol/replay.ts";
 import { type Tlv, tlv, tlvU32, u32Tlv } from "../protocol/tlv.ts";
 import type { Wire } from "../protocol/wire.ts";
 import type { WireLimits } from "../protocol/wire-limits.ts";
+import type { Hub } from "./hub.ts";
+import type { ServerSession } from "./server-session.ts";
+import { restoreReplay, type SessionQuestion, stateOf, unseen } from "./session-handover.ts";
 import type { Subscription } from "./subscription.ts";
 
 const ID_BYTES = 16;
@@ -39,8 +43,6 @@ class LostSession implements Due {
 /** What a client asks for in HELLO, and gets. */
 export interface Resumption {
   readonly replay: Replay;
-  /** Of the session that goes on; none for a new one. */
-  readonly subscriptions: readonly Subscription[];
   /** The last number that the client has; undefined for a new session. */
   readonly clientHas: number | undefined;
   /** For WELCOME. */
@@ -56,32 +58,65 @@ export interface LiveSession {
 export class LostSessions {
   /** Those that can be resumed and are not lost, by their replay. */
   readonly #live = new Map<string, { readonly replay: Replay; readonly session: LiveSession }>();
+  readonly #hub: Hub;
   readonly #wire: Wire;
   readonly #limits: WireLimits;
   /** By id, in the order in which they were lost. */
   readonly #lost = new Map<string, LostSession>();
 
-  constructor(wire: Wire, limits: WireLimits) {
-    this.#wire = wire;
-    this.#limits = limits;
+  constructor(hub: Hub) {
+    this.#hub = hub;
+    this.#wire = hub.wire;
+    this.#limits = hub.limits;
   }
 
   get size(): number {
     return this.#lost.size;
   }
 
-  /** Undefined when the client does not ask for it. */
-  resume(tlvs: readonly Tlv[]): Resumption | undefined {
-    const features = tlvU32(tlvs, HELLO_KEY.FEATURES) ?? 0;
-    if ((features & FEATURE.RESUME) === 0) return undefined;
-    const found = this.#find(tlvs);
-    const replay = found?.replay ?? new Replay(this.#limits);
+  /** Whether the client asks for a session that survives. */
+  wanted(tlvs: readonly Tlv[]): boolean {
+    return ((tlvU32(tlvs, HELLO_KEY.FEATURES) ?? 0) & FEATURE.RESUME) !== 0;
+  }
+
+  /** Gives a client the session that it names, from wherever it is, or a new one; at once or after a while. */
+  resume(peer: ServerSession, tlvs: readonly Tlv[], done: (resumption: Resumption) => void): void {
+    const id = Buffer.from(tlv(tlvs, HELLO_KEY.SESSION_ID) ?? []);
+    const secret = Buffer.from(tlv(tlvs, HELLO_KEY.SESSION_SECRET) ?? []);
+    const fresh = () => done(this.#resumption(tlvs, undefined));
+    if (id.length !== ID_BYTES || secret.length !== SECRET_BYTES) return fresh();
+    const here = this.#find(id, secret);
+    if (here !== undefined) {
+      for (const subscription of here.subscriptions) {
+        subscription.find(peer);
+        this.#hub.topics.found(subscription);
+      }
+      return done(this.#resumption(tlvs, here.replay));
+    }
+    this.#hub.handover.ask(id, secret, this.#hub.topics.seen, (state, meanwhile) => {
+      if (state === undefined) return fresh();
+      const replay = new Replay(this.#limits);
+      replay.id = id;
+      replay.secret = secret;
+      restoreReplay(replay, state.replay);
+      const missing = unseen(state, meanwhile);
+      const subscriptions = state.subscriptions.flatMap(
+        (one) => this.#hub.topics.moved(peer, one, replay, state.seen, missing) ?? [],
+      );
+      // Cut once more while it moved: it is here now, and waits.
+      if (peer.session.closed) return this.add(replay, subscriptions);
+      for (const subscription of subscriptions) subscription.find(peer);
+      done(this.#resumption(tlvs, replay));
+    });
+  }
+
+  #resumption(tlvs: readonly Tlv[], found: Replay | undefined): Resumption {
+    const replay = found ?? new Replay(this.#limits);
     if (found === undefined) replay.id = randomBytes(ID_BYTES);
+    else replay.replayedTo = tlvU32(tlvs, HELLO_KEY.REPLAY_TO) ?? 0;
     replay.secret = randomBytes(SECRET_BYTES);
-    if (found !== undefined) replay.replayedTo = tlvU32(tlvs, HELLO_KEY.REPLAY_TO) ?? 0;
     return {
       replay,
-      subscriptions: found?.subscriptions ?? [],
       clientHas: found === undefined ? undefined : (tlvU32(tlvs, HELLO_KEY.LAST_SEQ) ?? 0),
       tlvs: [
         u32Tlv(HELLO_KEY.FEATURES, FEATURE.RESUME),
@@ -93,15 +128,28 @@ export class LostSessions {
     };
   }
 
+  /** Another thread asks for a session: it goes there, if it is here. */
+  asked(question: SessionQuestion): void {
+    this.#hub.topics.whenSeen(question.seen, () => this.#answer(question));
+  }
+
+  #answer(question: SessionQuestion): void {
+    const found = this.#find(Buffer.from(question.id), Buffer.from(question.secret));
+    const { handover, topics } = this.#hub;
+    if (found === undefined) return handover.answer(question, undefined);
+    const state = stateOf(found.replay, found.subscriptions, topics.seen);
+    for (const subscription of found.subscriptions) subscription.remove();
+    handover.answer(question, state);
+  }
+
   /** It has a connection. */
   live(replay: Replay, session: LiveSession): void {
     this.#live.set(nameOf(replay), { replay, session });
   }
 
-  #find(tlvs: readonly Tlv[]): LostSession | undefined {
-    const id = Buffer.from(tlv(tlvs, HELLO_KEY.SESSION_ID) ?? []).toString("hex");
-    const secret = tlv(tlvs, HELLO_KEY.SESSION_SECRET);
-    if (secret?.length !== SECRET_BYTES) return undefined;
+  #find(sessionId: Buffer, secret: Buffer): LostSession | undefined {
+    const id = sessionId.toString("hex");
+    if (secret.length !== SECRET_BYTES) return undefined;
     const live = this.#live.get(id);
     // The client knows of the cut before we do: what it left is lost now.
     if (live !== undefined && timingSafeEqual(secret, live.replay.secret)) live.session.replaced();

@@ -15,7 +15,7 @@ import { type Tlv, textTlv, tlv } from "../protocol/tlv.ts";
 import type { AuthExchange, AuthStep, Stranger } from "./auth.ts";
 import type { CallingPeer } from "./context.ts";
 import type { Hub } from "./hub.ts";
-import type { LiveSession } from "./lost-sessions.ts";
+import type { LiveSession, Resumption } from "./lost-sessions.ts";
 import type { RouteEntry } from "./route-table.ts";
 import { ServerCall } from "./server-call.ts";
 import type { Subscription } from "./subscription.ts";
@@ -167,22 +167,21 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer, Liv
       tlvs.push({ key: HELLO_KEY.AUTH, value });
     }
     this.#exchange = undefined;
-    const resumption = this.hub.lost.resume(this.#hello);
+    const hello = this.#hello;
     this.#hello = [];
-    if (resumption !== undefined) {
-      tlvs.push(...resumption.tlvs);
-      this.session.replay = resumption.replay;
-      this.hub.lost.live(resumption.replay, this);
-      for (const subscription of resumption.subscriptions) {
-        subscription.find(this);
-        this.hub.topics.found(subscription);
-      }
-    }
+    const { handshake } = this.session;
+    if (!this.hub.lost.wanted(hello)) return handshake.accept(tlvs);
+    this.hub.lost.resume(this, hello, (resumption) => this.#goOn(resumption, tlvs));
+  }
+
+  /** With a session that survives its connections, an old one or a new one. */
+  #goOn({ replay, clientHas, tlvs }: Resumption, others: readonly Tlv[]): void {
     const { session } = this;
-    session.handshake.accept(tlvs);
-    if (resumption?.clientHas !== undefined && session.ready) {
-      session.streams.resend(resumption.clientHas);
-    }
+    if (session.closed) return;
+    session.replay = replay;
+    this.hub.lost.live(replay, this);
+    session.handshake.accept([...others, ...tlvs]);
+    if (clientHas !== undefined && session.ready) session.streams.resend(clientHas);
   }
 
   replaced(): void {

@@ -9,6 +9,7 @@ import type { Stream, StreamOwner } from "../protocol/stream.ts";
 import type { StreamError } from "../protocol/stream-frames.ts";
 import { MSG_FIXED } from "../protocol/stream-frames.ts";
 import type { ServerSession } from "./server-session.ts";
+import type { SubscriptionState } from "./session-handover.ts";
 
 const MOST_DROPPED = 0xffff;
 
@@ -51,6 +52,8 @@ export class Subscription implements StreamOwner {
   readonly codec: BodyCodec;
   /** The queue group, or "". */
   readonly group: string;
+  /** It has moved here: what each thread had published by then has been delivered where it was. */
+  since: ReadonlyMap<number, number> | undefined = undefined;
   readonly #host: SubscriptionHost;
   readonly #policy: number;
   /** Messages that it was opened with. */
@@ -156,9 +159,17 @@ export class Subscription implements StreamOwner {
   /** The session has a connection again. */
   find(peer: ServerSession): void {
     this.#lost = undefined;
+    if (this.peer === peer) return;
     this.peer = peer;
     this.stream = peer.session.incoming.restore(this.stream.id, this.codec.id, this.#credit);
     this.stream.owner = this;
+  }
+
+  /** What another thread needs to go on with it. */
+  get state(): SubscriptionState {
+    const { pattern, group } = this;
+    const [stream, codec] = [this.stream.id, this.codec.id];
+    return { stream, pattern, codec, group, policy: this.#policy, credit: this.#credit };
   }
 
   #leftOut(): void {

@@ -6,6 +6,7 @@
 import { Buffer } from "node:buffer";
 import { type BodyCodec, BodyError, jsonCodec } from "../protocol/body-codec.ts";
 import { CODE, CODEC, ERROR_FLAG, KIND, META_KEY, SLOW_POLICY } from "../protocol/codes.ts";
+import type { Replay } from "../protocol/replay.ts";
 import type { Stream } from "../protocol/stream.ts";
 import type { OpenFrame } from "../protocol/stream-frames.ts";
 import { type Tlv, tlv, tlvText } from "../protocol/tlv.ts";
@@ -14,11 +15,15 @@ import { TopicTree } from "../topics.ts";
 import type { Hub } from "./hub.ts";
 import { type GroupNews, type GroupQuestion, QueueGroups, type Turn } from "./queue-groups.ts";
 import type { ServerSession } from "./server-session.ts";
+import type { SessionAnswer, SessionQuestion, SubscriptionState } from "./session-handover.ts";
 import { Message, Subscription, type SubscriptionHost } from "./subscription.ts";
 
 /** What goes from thread to thread. */
-interface Published {
+export interface Published {
   readonly swp: "published";
+  /** Whose, and which of that thread's: see session-handover.ts. */
+  readonly from: number;
+  readonly number: number;
   readonly topic: string;
   readonly codec: number;
   readonly body: Uint8Array;
@@ -32,6 +37,12 @@ export class Topics implements SubscriptionHost {
   readonly #subscriptions = new TopicTree<Subscription>();
   /** Those whose session has some that may wait for room. */
   readonly #bySession = new Map<ServerSession, Set<Subscription>>();
+
+  /** The last publication of each thread that was delivered here. */
+  readonly seen = new Map<number, number>();
+  /** Goes on where a thread of this number left off when it died: later is always more. */
+  #published = Date.now() * 1000;
+  #catchingUp: { readonly seen: ReadonlyMap<number, number>; readonly run: () => void }[] = [];
 
   constructor(hub: Hub) {
     this.#hub = hub;
@@ -98,9 +109,39 @@ export class Topics implements SubscriptionHost {
     const group = tlvText(meta, META_KEY.QUEUE_GROUP) ?? "";
     const subscription = new Subscription(this, peer, stream, pattern, codec, group, policy);
     stream.owner = subscription;
-    if (group === "") this.#subscriptions.add(pattern, subscription);
-    else this.#groups.add(subscription);
+    this.#add(subscription);
+  }
+
+  #add(subscription: Subscription): void {
+    if (subscription.group !== "") this.#groups.add(subscription);
+    else this.#subscriptions.add(subscription.pattern, subscription);
     this.found(subscription);
+  }
+
+  /** A subscription of a session that moves here: what was published on the way is kept for it first. */
+  moved(
+    peer: ServerSession,
+    { stream: id, pattern, codec: codecId, group, policy, credit }: SubscriptionState,
+    replay: Replay,
+    seen: ReadonlyMap<number, number>,
+    meanwhile: readonly Published[],
+  ): Subscription | undefined {
+    const codec = this.#hub.codec(codecId);
+    if (codec === undefined) return undefined;
+    const stream = peer.session.incoming.restore(id, codecId, credit);
+    const subscription = new Subscription(this, peer, stream, pattern, codec, group, policy);
+    stream.owner = subscription;
+    subscription.lose(replay);
+    const wants = new TopicTree<Subscription>();
+    wants.add(pattern, subscription);
+    for (const { topic, codec: from, body } of group === "" ? meanwhile : []) {
+      if (wants.matching(topic) === undefined) continue;
+      const message = this.#encode(topic, from, body, codec);
+      if (message !== undefined) subscription.deliver(message);
+    }
+    subscription.since = seen;
+    this.#add(subscription);
+    return subscription;
   }
 
   /** Its session has a connection, for the first time or again. */
@@ -147,7 +188,9 @@ export class Topics implements SubscriptionHost {
   publishBody(topic: string, codec: number, body: Uint8Array): boolean {
     const { context } = this.#hub;
     const turns = this.#groups.turns(topic);
-    const published: Published = { swp: "published", topic, codec, body, turns };
+    const from = context.thread;
+    const number = ++this.#published;
+    const published: Published = { swp: "published", from, number, topic, codec, body, turns };
     const reached = context.threads === 1 || context.broadcast(published);
     this.#deliver(published);
     return reached;
@@ -155,29 +198,57 @@ export class Topics implements SubscriptionHost {
 
   /** What another thread has broadcast. */
   heard(data: unknown): void {
-    if (isOurs(data)) {
-      if (data.swp === "published") this.#deliver(data);
-      else this.#groups.heard(data);
-    }
+    if (!isOurs(data)) return;
+    if (data.swp === "published") this.#deliver(data);
+    else if (data.swp === "session?") this.#hub.lost.asked(data);
+    else if (data.swp === "session!") this.#hub.handover.heard(data);
+    else this.#groups.heard(data);
   }
 
-  #deliver({ topic, codec, body, turns }: Published): void {
+  #deliver(published: Published): void {
+    this.seen.set(published.from, published.number);
+    this.#hub.handover.saw(published);
+    this.#deliverHere(published);
+    if (this.#catchingUp.length > 0) this.#catchUp();
+  }
+
+  /** Runs once everything is delivered here that was delivered there. */
+  whenSeen(seen: ReadonlyMap<number, number>, run: () => void): void {
+    this.#catchingUp.push({ seen, run });
+    this.#catchUp();
+  }
+
+  #catchUp(): void {
+    const ready = this.#catchingUp.filter(({ seen }) => this.#hasSeen(seen));
+    this.#catchingUp = this.#catchingUp.filter((one) => !ready.includes(one));
+    for (const { run } of ready) run();
+  }
+
+  #hasSeen(seen: ReadonlyMap<number, number>): boolean {
+    const own = this.#hub.context.thread;
+    for (const [from, number] of seen) {
+      if (from !== own && (this.seen.get(from) ?? 0) < number) return false;
+    }
+    return true;
+  }
+
+  #deliverHere(published: Published): void {
+    const { topic, turns } = published;
     const subscribers = this.#subscriptions.matching(topic);
     if (subscribers === undefined && turns.length === 0) return;
     const encoded = new Map<number, Message | undefined>();
-    const chosen = turns.length === 0 ? [] : this.#groups.chosen(turns);
-    this.#deliverTo(subscribers ?? [], topic, codec, body, encoded);
-    this.#deliverTo(chosen, topic, codec, body, encoded);
+    this.#deliverTo(subscribers ?? [], published, encoded);
+    if (turns.length > 0) this.#deliverTo(this.#groups.chosen(turns), published, encoded);
   }
 
   #deliverTo(
     subscribers: Iterable<Subscription>,
-    topic: string,
-    codec: number,
-    body: Uint8Array,
+    { from, number, topic, codec, body }: Published,
     encoded: Map<number, Message | undefined>,
   ): void {
     for (const subscription of subscribers) {
+      const { since } = subscription;
+      if (since !== undefined && number <= (since.get(from) ?? 0)) continue;
       const wanted = subscription.codec.id;
       let message = encoded.get(wanted);
       if (message === undefined && !encoded.has(wanted)) {
@@ -211,7 +282,11 @@ export class Topics implements SubscriptionHost {
   }
 }
 
-function isOurs(data: unknown): data is Published | GroupNews | GroupQuestion {
+type News = Published | GroupNews | GroupQuestion | SessionQuestion | SessionAnswer;
+
+const NEWS: readonly string[] = ["published", "group", "groups?", "session?", "session!"];
+
+function isOurs(data: unknown): data is News {
   if (typeof data !== "object" || data === null || !("swp" in data)) return false;
-  return ["published", "group", "groups?"].includes(String(data.swp));
+  return NEWS.includes(String(data.swp));
 }

@@ -7,6 +7,7 @@ import { GOAWAY } from "../../src/protocol/codes.ts";
 import { isAfter, Replay } from "../../src/protocol/replay.ts";
 import { anything } from "../../src/protocol/schema.ts";
 import { completeWireLimits, type WireLimits } from "../../src/protocol/wire-limits.ts";
+import { serve } from "../../src/server/serve.ts";
 import { call, notify } from "../../src/service/routes.ts";
 import { service } from "../../src/service/service.ts";
 import { serveFor } from "../support/server.ts";
@@ -130,6 +131,43 @@ describe("resuming", () => {
     await new Promise((resolve) => setTimeout(resolve, 80));
     assert.equal((await again(client)).resumed, false);
   });
+});
+
+test("from thread to thread: nothing is lost, nothing comes twice", {
+  timeout: 60_000,
+}, async (t) => {
+  const module = new URL("../support/handlers/topics-service.ts", import.meta.url);
+  const server = await serve(module, { threads: 3, balance: "round-robin" });
+  t.after(() => server.close({ drainMs: 100 }));
+  const replay = new Replay(completeWireLimits());
+  const others = await Promise.all(
+    Array.from({ length: 3 }, () => SessionClient.connect(t, server)),
+  );
+  let current = await SessionClient.connect(t, server, { resume: { replay } });
+  const { heard } = current.subscribe("news");
+  const threads = new Set([await current.call("thread", 0)]);
+  const published: string[] = [];
+  const publish = (n: number) => {
+    published.push(`${n}`);
+    return others[n % 3]?.publish("news", `${n}`);
+  };
+  for (let round = 0; round < 100; round++) {
+    const publishing = [0, 1, 2].map((n) => publish(4 * round + n));
+    if (round % 2 === 0) await new Promise((resolve) => setImmediate(resolve));
+    current.socket.destroy();
+    const back = SessionClient.connect(t, server, { resume: { replay, from: current } });
+    await publish(4 * round + 3);
+    await Promise.all(publishing);
+    current = await back;
+    assert.ok(current.resumed, `round ${round}: ${current.reason}`);
+    threads.add(await current.call("thread", 0));
+  }
+  assert.equal(threads.size, 3, "it has been on every thread");
+  await until(
+    () => heard.length >= published.length,
+    () => `${heard.length} of ${published.length}`,
+  );
+  assert.deepEqual(heard.map(({ value }) => String(value)).sort(), published.sort());
 });
 
 describe("sequence numbers", () => {
