@@ -188,7 +188,7 @@ export interface Heavy<Task> {
  * of its own under the model `hybrid`, in place under every other one. Its result goes to `computed`; until then the
  * connection's next message waits.
  * @param task what `compute` is given. It is cloned (structuredClone), so it can be no function
- * @param transfer ArrayBuffers of the task that are moved and not cloned
+ * @param transfer ArrayBuffers of the task that are moved and not cloned; not a message's own
  */
 export function heavy<Task>(task: Task, transfer: readonly Transferable[] = []): Heavy<Task> {
   return { [HEAVY]: true, task, transfer };
@@ -213,7 +213,8 @@ export interface Handlers<
   readonly codec?: Codec<Message, Sent>;
   /**
    * Messages that lie whole in the receive buffer are given in place: valid during the call only, and one copy
-   * cheaper. With SLUICE_DEBUG_BORROW=1 in the environment they are overwritten after the call.
+   * cheaper. Otherwise a message is the handler's to keep; its memory may hold others too, so it can be posted to another
+   * thread but not transferred. With SLUICE_DEBUG_BORROW=1 in the environment they are overwritten after the call.
    */
   readonly borrow?: boolean;
   /**
