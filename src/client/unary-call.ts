@@ -41,7 +41,8 @@ export class UnaryCall extends Request {
 
   ended(): void {
     this.link?.streamOver();
-    this.fail(new CallError("INTERNAL", "the call has ended without an answer"));
+    // An error costs more than all the rest of a call: it is only made when there is one.
+    if (!this.over) this.fail(new CallError("INTERNAL", "the call has ended without an answer"));
   }
 
   protected failedFor(error: Error): void {
