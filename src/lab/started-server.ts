@@ -16,6 +16,8 @@ export interface ServerOptions {
   /** Program and arguments; `{port}` in any of them becomes the port that it has to listen on at 127.0.0.1. */
   readonly command: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
+  /** What it says on stdout or stderr once it serves, where accepting connections alone does not mean that. */
+  readonly ready?: string;
   /** Longest time from start until it accepts connections, in ms. Default 15,000. */
   readonly startMs?: number;
   /** Longest time from SIGTERM until it is killed, in ms. Default 5,000. */
@@ -49,14 +51,14 @@ export class StartedServer {
 
   /** Resolves once it accepts connections. @throws Error that says why it does not, with what it said last */
   static async start(options: ServerOptions): Promise<StartedServer> {
-    const { command, startMs = 15_000, stopMs = 5000 } = options;
+    const { command, ready = "", startMs = 15_000, stopMs = 5000 } = options;
     if (command.length === 0) throw new OptionError("a server's command names a program");
     const port = await freePort();
     const words = command.map((word) => word.replaceAll(PORT, String(port)));
     const guard = new Guard(words, options.environment ?? {});
     try {
       const pid = await guard.started;
-      await guard.untilItAccepts(port, performance.now() + startMs);
+      await guard.untilItServes(port, ready, performance.now() + startMs);
       return new StartedServer(guard, pid, port, stopMs);
     } catch (error) {
       guard.abandon();
@@ -147,11 +149,14 @@ class Guard {
     if (this.#process.connected) this.#process.disconnect();
   }
 
-  async untilItAccepts(port: number, deadlineMs: number): Promise<void> {
-    while (!(await accepts(port))) {
+  async untilItServes(port: number, ready: string, deadlineMs: number): Promise<void> {
+    while (!(this.output.includes(ready) && (await accepts(port)))) {
       if (this.ended !== undefined) throw new Error(this.#story());
       if (performance.now() > deadlineMs) {
-        throw new Error(`the server does not accept connections at ${HOST}:${port}${this.#said()}`);
+        const what = this.output.includes(ready)
+          ? `accept connections at ${HOST}:${port}`
+          : `say "${ready}"`;
+        throw new Error(`the server does not ${what}${this.#said()}`);
       }
       await sleep(POLL_MS);
     }
