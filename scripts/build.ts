@@ -4,9 +4,9 @@
 // where `import.meta.url` says it does. Nothing is bundled.
 
 import { spawnSync } from "node:child_process";
-import { chmodSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, cpSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -29,3 +29,16 @@ if (!readFileSync(command, "utf8").startsWith("#!/usr/bin/env node\n")) {
   throw new Error(`${command} must begin with its #! line: it is the package's command`);
 }
 chmodSync(command, 0o755);
+
+const report = join("lab", "report");
+const parts = ["page.js", "page.css"].map((name) => [join(root, "src", report, name), name]);
+const plotter = dirname(createRequire(import.meta.url).resolve("uplot/package.json"));
+const plotterParts = ["dist/uPlot.iife.min.js", "dist/uPlot.min.css", "LICENSE"];
+for (const [from, name] of [
+  ...parts,
+  ...plotterParts.map((name) => [join(plotter, name), join("uplot", name)]),
+] as [from: string, name: string][]) {
+  const to = join(out, report, name);
+  mkdirSync(dirname(to), { recursive: true });
+  cpSync(from, to);
+}

@@ -9,6 +9,7 @@ import { compareCommand } from "./compare-command.ts";
 import { conformCommand } from "./conform-command.ts";
 import { decodeCommand } from "./decode-command.ts";
 import { doctor } from "./doctor.ts";
+import { labCommand } from "./lab-command.ts";
 import { loadCommand } from "./load-command.ts";
 import { publishCommand } from "./publish-command.ts";
 import { routesCommand } from "./routes-command.ts";
@@ -27,6 +28,7 @@ const COMMANDS: readonly Command[] = [
   conformCommand,
   loadCommand,
   compareCommand,
+  labCommand,
   doctor,
 ];
 

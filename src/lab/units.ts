@@ -34,7 +34,7 @@ function scaled(value: number): string {
   return `${Math.round(value)} `;
 }
 
-function digits(value: number): string {
+export function digits(value: number): string {
   if (value >= 100) return value.toFixed(0);
   return value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }

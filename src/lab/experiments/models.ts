@@ -1,0 +1,66 @@
+// models: the same handler and the same load under every concurrency model and driver, over the number of connections.
+
+import { availableParallelism } from "node:os";
+import {
+  type Contender,
+  MOST_THREADS,
+  modelChoices,
+  ownModule,
+  refusedDrivers,
+  sluiceServer,
+} from "../contender.ts";
+import { type PartAbout, sweepCards } from "../report/cards.ts";
+import type { Workbench } from "../workbench.ts";
+import type { Experiment, ModelsAndDrivers } from "./experiment.ts";
+
+export const CONNECTIONS: PartAbout = {
+  part: "connections",
+  x: { label: "connections", unit: "count", scale: "log" },
+  at: (x) => (x === 1 ? "1 connection" : `${x} connections`),
+};
+
+export const models: Experiment = {
+  name: "models",
+  summary: "the same handler and load under every model and driver, over connections",
+  question:
+    "The same handler, which answers each line with itself, under every concurrency model: who owns a socket, and how many threads there are, is all that differs. What does that do to throughput, waiting, memory and threads as connections grow?",
+  method:
+    "A closed loop: each connection sends a line of 64 bytes, waits for its answer, and sends the next. Models whose threads block have a thread for each connection; the others have one for each core.",
+  async run(bench, choice) {
+    const { quick, connections } = bench.settings;
+    const counts = connections ?? (quick ? [1, 4, 16] : [1, 4, 16, 64, 256, 1000]);
+    await bench.sweep({
+      part: CONNECTIONS.part,
+      describe: CONNECTIONS.at,
+      contenders: [...echoContenders(bench, choice, counts), ...bench.settings.servers],
+      points: counts.map((x) => ({
+        x,
+        load: { workload: "lines" as const, size: "64", connections: x },
+      })),
+    });
+  },
+  cards: (result) => sweepCards(result, CONNECTIONS),
+};
+
+/** Every model and driver with the lab's handler; refused drivers are named. */
+export function echoContenders(
+  bench: Workbench,
+  { models: names, drivers, bestDriver }: ModelsAndDrivers,
+  counts: readonly number[],
+  part = CONNECTIONS.part,
+): Contender[] {
+  for (const { driver, reason } of refusedDrivers(drivers)) {
+    bench.miss({ part, contender: driver, x: null, reason });
+  }
+  const served = counts.filter((count) => count <= MOST_THREADS);
+  const blocking = Math.max(...served, 1);
+  return modelChoices(names, drivers, bestDriver).map(({ model, driver }) =>
+    sluiceServer({
+      model,
+      driver,
+      handlers: ownModule("./served/costly-lines"),
+      threads: driver === undefined ? blocking : availableParallelism(),
+      computeThreads: availableParallelism(),
+    }),
+  );
+}

@@ -1,0 +1,48 @@
+// The lab from its settings to its result: one experiment after the other.
+
+import { experimentNamed } from "./experiments/choose-experiment.ts";
+import type { ModelsAndDrivers } from "./experiments/experiment.ts";
+import { type ExperimentResult, LAB_SCHEMA, type LabResult } from "./lab-result.ts";
+import { describeMachine, sluiceVersion } from "./machine.ts";
+import { type LabSettings, secondsSince, Workbench } from "./workbench.ts";
+
+export interface LabJob {
+  readonly experiments: readonly string[];
+  readonly settings: LabSettings;
+  readonly choice: ModelsAndDrivers;
+  /** For the result: how it was asked for. */
+  readonly arguments: readonly string[];
+}
+
+/**
+ * Runs it. An aborted signal ends it with what there is; a contender that fails is named in the result.
+ * @throws OptionError for an experiment that does not exist
+ */
+export async function runLab(
+  job: LabJob,
+  signal: AbortSignal,
+  say: (line: string) => void,
+): Promise<LabResult> {
+  const startedAt = new Date().toISOString();
+  const startMs = performance.now();
+  const chosen = job.experiments.map(experimentNamed);
+  const experiments: ExperimentResult[] = [];
+  for (const experiment of chosen) {
+    if (signal.aborted) break;
+    const bench = new Workbench(experiment.name, job.settings, signal, (line) =>
+      say(`${secondsSince(startMs)}  ${line}`),
+    );
+    await experiment.run(bench, job.choice);
+    experiments.push(bench.result);
+  }
+  return {
+    schema: LAB_SCHEMA,
+    sluice: sluiceVersion(),
+    startedAt,
+    seconds: (performance.now() - startMs) / 1000,
+    arguments: job.arguments,
+    machine: describeMachine(),
+    experiments,
+    interrupted: signal.aborted,
+  };
+}
