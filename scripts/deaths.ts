@@ -30,7 +30,7 @@ const WAYS = [
   ["heap", "heap"],
   ["loop", "blocked"],
 ] as const;
-const LIMITS = { blockedMs: 1000, heapBytes: 24 * 1024 * 1024 };
+const LIMITS = { blockedMs: 2000, heapBytes: 24 * 1024 * 1024 };
 const CLOSED_WITHIN_MS = 200;
 const REPLACED_WITHIN_MS = 1000;
 /** After so many the process has all that it will keep. */
