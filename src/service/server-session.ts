@@ -140,8 +140,9 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer, Liv
     if (method === undefined || auth.step !== 0) return this.#refuse();
     this.#exchange = method.start(this.#stranger);
     this.#judge(auth.data, (step) => {
-      if (step !== undefined && "identity" in step) this.identity = step.identity;
-      else this.#refuse();
+      if (step === undefined || !("identity" in step)) return this.#refuse();
+      this.identity = step.identity;
+      this.hub.topics.recheck(this);
     });
   }
 
@@ -181,7 +182,10 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer, Liv
     session.replay = replay;
     this.hub.lost.live(replay, this);
     session.handshake.accept([...others, ...tlvs]);
-    if (clientHas !== undefined && session.ready) session.streams.resend(clientHas);
+    if (clientHas === undefined || !session.ready) return;
+    // It may be somebody else who comes back.
+    this.hub.topics.recheck(this);
+    session.streams.resend(clientHas);
   }
 
   replaced(): void {

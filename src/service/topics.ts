@@ -159,6 +159,14 @@ export class Topics implements SubscriptionHost {
     if (own?.size === 0) this.#bySession.delete(subscription.peer);
   }
 
+  /** Who the client is has changed: what it may not hear any more ends. */
+  recheck(peer: ServerSession): void {
+    for (const subscription of [...(this.#bySession.get(peer) ?? [])]) {
+      if (this.#hub.may(peer.identity, "subscribe", subscription.pattern)) continue;
+      subscription.end(CODE.PERMISSION_DENIED, "you may not subscribe here any more", 0);
+    }
+  }
+
   /** A session is over; what is left of it is found again under another one, or nowhere. */
   ended(peer: ServerSession): void {
     this.#bySession.delete(peer);

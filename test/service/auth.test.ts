@@ -99,6 +99,26 @@ describe("token", () => {
     assert.equal(client.end?.code, GOAWAY.AUTH);
   });
 
+  test("what the new identity may not hear ends", async (t) => {
+    const table = service(
+      {},
+      {
+        auth: [token((secret) => secret)],
+        authorize: (identity, _action, name) => name.startsWith(String(identity)),
+      },
+    );
+    const server = await serveFor(t, table);
+    const method = AUTH_METHOD.TOKEN;
+    const client = await SessionClient.connect(t, server, { auth: { method, data: "ann" } });
+    const own = client.subscribe("ann.>");
+    client.session.handshake.answer({ method, step: 0, data: Buffer.from("bob") });
+    await assert.rejects(own.over, { code: "PERMISSION_DENIED" });
+    await assert.rejects(client.subscribe("ann.>").over, { code: "PERMISSION_DENIED" });
+    const other = client.subscribe("bob.>");
+    await client.publish("bob.x", 1);
+    assert.equal(other.heard.length, 1);
+  });
+
   test("after some wrong ones an address waits, whatever it sends", async (t) => {
     let asked = 0;
     const counting = token(() => {
