@@ -72,9 +72,10 @@ export class Resumption {
   /** The connection has ended. */
   lost(link: Link): void {
     const { replay } = link.session;
-    // A handshake that was cut has changed nothing, unless the secret was used up: the server will say.
-    if (replay === undefined) return;
-    this.#replay = link.resumable ? replay : undefined;
+    // A handshake that was cut has changed nothing, unless the secret was used up: the server will say. And what ends at last
+    // after GOAWAY is not what is to be resumed: that may be its successor, which was cut meanwhile.
+    if (replay === undefined || !link.resumable) return;
+    this.#replay = replay;
     this.#held = link.held;
   }
 
