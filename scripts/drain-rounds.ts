@@ -48,6 +48,9 @@ rmSync(folder, { recursive: true });
 async function drain(): Promise<void> {
   writeFileSync(ledger, "");
   const [server, port] = await start();
+  // Also when this round fails.
+  const end = () => server.kill("SIGKILL");
+  process.once("exit", end);
   const all = Array.from({ length: CONNECTIONS }, (_, n) => {
     const client = new Client(connect({ port, host: "127.0.0.1", allowHalfOpen: true }));
     return new Requests(client, `${n}`, Number(values["in-flight"]));
@@ -74,6 +77,7 @@ async function drain(): Promise<void> {
     all.flatMap((each) => each.acknowledged()),
   );
   for (const { client } of all) client.destroy();
+  process.off("exit", end);
   sums.executed += executed().length;
   sums.slowestMs = Math.max(sums.slowestMs, tookMs);
 }
