@@ -348,8 +348,9 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
       this.#connecting.closed(handle);
       return this.#tellIfEmpty();
     }
-    this.#leave(connection);
+    // Before there is one less: who reads from another thread must not see one that is neither open nor closed.
     this.#counters[CLOSED] = (this.#counters[CLOSED] as number) + 1;
+    this.#leave(connection);
     if ((connection.flags & MOVING) !== 0) this.moving.stay(connection);
     this.#milestones.closed(connection);
     this.#left();
