@@ -4,7 +4,7 @@ import { anything, bytes, call, rawCodec as RAW, service } from "../../src/servi
 
 const BODY = Buffer.alloc(32, "x");
 /** So many are published before the thread's loop goes round, and they leave. */
-const AT_ONCE = 16;
+const AT_ONCE = 64;
 
 export default service(
   {

@@ -277,6 +277,19 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer, Liv
     this.closeIfDrained();
   }
 
+  /** The client has ended its side of the connection: what it has asked for is answered first. */
+  inputEnded(): void {
+    const why = "the client ended its stream";
+    if (this.session.replay !== undefined) return this.session.disconnected(why, false);
+    this.session.draining = true;
+    this.hub.topics.drain(this);
+    for (const stream of this.session.incoming.table.list()) {
+      // The rest of what it was sending cannot come any more.
+      if (!stream.remoteDone) stream.owner?.cancelled(stream, CODE.CANCELLED);
+    }
+    this.closeIfDrained();
+  }
+
   /** After a stream has ended: a session that drains closes with its last. */
   closeIfDrained(): void {
     if (!this.session.draining || this.session.closed) return;

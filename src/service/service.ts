@@ -120,7 +120,7 @@ export function service<Table extends Readonly<Record<string, ServiceRoute>>>(
       arrived.pending = state.session.reader.pending;
     },
     ended(connection) {
-      connection.state?.session.disconnected("the client ended its stream", false);
+      connection.state?.inputEnded();
     },
     draining({ state }) {
       state?.drain();

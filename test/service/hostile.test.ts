@@ -47,6 +47,10 @@ async function start(t: TestContext, limits: Partial<WireLimits> = {}) {
   const table = service(
     {
       echo: call(bytes, bytes, (input) => input),
+      later: call(bytes, bytes, async (input) => {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        return input;
+      }),
       good: call(anything, anything, (input) => input),
       slow: call(bytes, bytes, async (input, { signal }) => {
         most = Math.max(most, ++running);
@@ -212,6 +216,23 @@ describe("stalling", () => {
     assert.equal(await sentAway(), GOAWAY.KEEPALIVE);
     await goodCalls(5);
     assert.ok(attacker.ended);
+  });
+
+  test("a client that ends its side is answered first", async (t) => {
+    const { server } = await start(t);
+    const client = await Client.connect(t, server.address);
+    const body = Buffer.from("last words");
+    const calls = frames((writer) => {
+      openFrame(writer, 1, FLAG.END, "later", body);
+      openFrame(writer, 3, FLAG.END, "echo", body);
+      openFrame(writer, 5, 0, "swallow", NOTHING, KIND.CLIENT_STREAM);
+    });
+    client.write(Buffer.concat([PREFACE, HELLO, calls]));
+    client.socket.end();
+    const found = decodeFast(await client.end(), 65_536).frames;
+    const answers = found.filter(({ frame }) => frame === "DATA").map(({ stream }) => stream);
+    assert.deepEqual(answers.sort(), [1, 3]);
+    assert.ok(found.some(({ frame, stream }) => frame === "ERROR" && stream === 5));
   });
 
   test("a person with nc reads a line", async (t) => {
