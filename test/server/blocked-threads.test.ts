@@ -3,7 +3,6 @@
 
 import assert from "node:assert/strict";
 import { describe, type TestContext, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Limits } from "../../src/limits.ts";
 import { type Server, serve } from "../../src/server/serve.ts";
 import { ThreadBlockedError, ThreadEndedError } from "../../src/server/thread-ended.ts";
@@ -71,13 +70,12 @@ for (const { name: driver, skip } of DRIVERS) {
     });
 
     test("idle threads, and one that works for long in small pieces, are left alone", async (t) => {
-      const { server, told } = await start(t, driver, { blockedMs: 200 });
+      const { server, told } = await start(t, driver, { blockedMs: BLOCKED_MS });
       const idle = await Client.connect(t, server.address);
       const busy = await Client.connect(t, server.address);
-      // Each message takes 20 ms of computing: half a second in which the thread never waits.
-      busy.write("work\n".repeat(25));
-      await busy.bytes(5 * 25);
-      await sleep(300);
+      // Each message takes 20 ms of computing: longer than the limit in all, and the thread never waits.
+      busy.write("work\n".repeat(60));
+      await busy.bytes(5 * 60);
       idle.write("x\n");
       assert.equal((await idle.bytes(2)).toString(), "x\n");
       assert.deepEqual(
