@@ -124,6 +124,8 @@ let counting = false;
 let dying = "";
 const ends: ThreadEnd[] = [];
 const child = startServer();
+// Also when something here fails.
+process.once("exit", () => child.kill("SIGKILL"));
 const port = await portOf(child);
 const pid = child.pid ?? 0;
 const checkers = Array.from(
@@ -147,9 +149,7 @@ await until(() => checkers.every(({ thread }) => thread !== ""), "every client b
 const left = await countDescriptors();
 if (left > descriptors) fault(`${left - descriptors} descriptors more than after ${WARM} deaths`);
 for (const [what, times] of faults) console.log(`FAULT ${what}: ${times} times`);
-process.exitCode = faults.size === 0 ? 0 : 1;
-child.kill("SIGKILL");
-process.exit();
+process.exit(faults.size === 0 ? 0 : 1);
 
 /** A new connection, and the thread that serves it. */
 async function asked(): Promise<[Socket, string]> {
