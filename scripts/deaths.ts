@@ -142,7 +142,8 @@ for (let death = 1; death <= DEATHS; death++) {
   await until(() => checkers.every(({ thread }) => thread !== ""), "every client being served");
   const [way, reason] = WAYS[death % WAYS.length] as (typeof WAYS)[number];
   await kill(way, reason);
-  if (death === WARM) [descriptors, memory] = [await countDescriptors(), residentMiB()];
+  if (death === Math.min(WARM, DEATHS))
+    [descriptors, memory] = [await countDescriptors(), residentMiB()];
   if (death % 50 === 0 || death === DEATHS) tell(death);
 }
 await until(() => checkers.every(({ thread }) => thread !== ""), "every client being served");
