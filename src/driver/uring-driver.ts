@@ -400,11 +400,15 @@ export class UringDriver extends DescriptorDriver {
     if (!more) this.#afterOperation(handle);
   }
 
-  /** Takes once what the socket has. Not from one that is paused: polling again will tell that there is something. */
+  /**
+   * Takes once what the socket has. Not from one that is paused: polling again will tell that there is something. Not
+   * from one that uses the pool again: what it received into that has not been delivered, and comes first.
+   */
   #takeKept(handle: Handle): void {
     const slot = slotOf(handle);
     const flags = this.flags[slot] as number;
     if ((flags & (WANTED | ENDED | CLOSING)) !== WANTED) return;
+    if ((flags & (RECEIVING | POLLING)) === RECEIVING) return;
     const count = this.#kept.receive(this.descriptors[slot] as number);
     if (count === -EAGAIN) return;
     if (count <= 0 && count !== -EINTR) {

@@ -48,6 +48,22 @@ export function keepingBehaviours(behave: Behave): void {
     for (const { at, view } of kept) assertSameBytes(view, bytes.subarray(at, at + view.length));
   });
 
+  behave("keeps the order up to the end once nothing is kept any more", async (stage) => {
+    const { handle, peer } = await stage.pair();
+    keepLarge(stage);
+    stage.driver.resume(handle);
+    const bytes = pattern(8 * MEBIBYTE, 27);
+    const first = 300_000;
+    peer.write(bytes.subarray(0, first));
+    await stage.receives(handle, first);
+    stage.log.react = undefined;
+    peer.write(bytes.subarray(first));
+    peer.end();
+    const life = stage.log.life(handle);
+    await stage.until(() => life.ended, "the end");
+    assertSameBytes(stage.bytesOf(handle), bytes);
+  });
+
   behave("tells the end after what was kept", async (stage) => {
     const { handle, peer } = await stage.pair();
     keepLarge(stage);
