@@ -6,8 +6,9 @@ import { fileURLToPath } from "node:url";
 import { CHOICES, type DriverChoice, probeDriver } from "../driver/choose-driver.ts";
 import { OptionError } from "../limits.ts";
 import { blocks, MODELS, type ModelName } from "../server/options.ts";
+import { HeldConnections } from "./held-connections.ts";
 import { sluiceVersion } from "./machine.ts";
-import { splitCommand } from "./started-server.ts";
+import { type StartedServer, splitCommand } from "./started-server.ts";
 
 export interface Contender {
   readonly name: string;
@@ -16,6 +17,8 @@ export interface Contender {
   readonly environment?: Readonly<Record<string, string>>;
   /** What it says once it serves. */
   readonly ready?: string;
+  /** Before a load of so many connections, where that takes longer than a load should wait. */
+  warmUp?(server: StartedServer, connections: number): Promise<void>;
   readonly version: string;
   /** More connections are more than it can serve at a time. */
   readonly mostConnections: number;
@@ -28,8 +31,8 @@ export interface ModelChoice {
 }
 
 export interface SluiceServer extends ModelChoice {
-  /** The handler module. */
-  readonly handlers: URL;
+  /** The handler module; the command line's own echo without one. */
+  readonly handlers: URL | undefined;
   readonly threads?: number;
   readonly computeThreads?: number;
   readonly environment?: Readonly<Record<string, string>>;
@@ -39,6 +42,8 @@ export interface SluiceServer extends ModelChoice {
 
 /** Models with blocking threads have one for each connection at the most: beyond this a start takes minutes. */
 export const MOST_THREADS = 256;
+/** Far more than one takes to start. */
+const THREAD_START_MS = 2000;
 
 /** Every model on every driver that this host allows: only the best one of them when `bestDriver`. */
 export function modelChoices(
@@ -76,14 +81,23 @@ export function sluiceServer(server: SluiceServer): Contender {
   return {
     name: server.name ?? [model, driver].filter((word) => word !== undefined).join(" "),
     command: [
-      ...[process.execPath, commandLine(), "serve", fileURLToPath(handlers)],
+      ...[process.execPath, commandLine(), "serve"],
+      ...(handlers === undefined ? [] : [fileURLToPath(handlers)]),
       ...["--port", "{port}", "--json", "--drain-ms", "0", "--model", model, ...given],
     ],
     ...(server.environment !== undefined && { environment: server.environment }),
     ready: '"event":"listening"',
     version: `${sluiceVersion()} on Node ${process.version}`,
+    ...(model === "thread-per-connection" && { warmUp: startThreads }),
     mostConnections: blocks(model) ? (threads ?? MOST_THREADS) : Number.POSITIVE_INFINITY,
   };
+}
+
+/** Its threads are started with the first connections, and kept for later ones. */
+async function startThreads({ address }: StartedServer, connections: number): Promise<void> {
+  const about = { request: "here\n", reads: true, patienceMs: THREAD_START_MS * connections };
+  const held = await HeldConnections.hold(address, { count: connections, ...about });
+  held.end();
 }
 
 /** `NAME=COMMAND {port}`, as --server has it. @throws OptionError */

@@ -8,6 +8,7 @@ import { performance } from "node:perf_hooks";
 import type { Contender } from "./contender.ts";
 import type { ContenderFigures, ExperimentResult, LabRun, Missing } from "./lab-result.ts";
 import { type LoadOptions, planLoad } from "./load-plan.ts";
+import type { PartAbout } from "./report/plot.ts";
 import type { LoadResult } from "./result.ts";
 import { runLoad } from "./run-load.ts";
 import { StartedServer } from "./started-server.ts";
@@ -31,6 +32,8 @@ export interface LabSettings {
 
 /** A point of an axis. */
 export interface Point {
+  /** Of another part than the sweep's, that goes on with the same processes. */
+  readonly part?: PartAbout;
   readonly x: number;
   readonly load: LoadOptions;
   /** Connections that have to be served at the same time, where that is more than the load's own. */
@@ -48,9 +51,7 @@ export interface Beside {
 }
 
 export interface Sweep {
-  readonly part: string;
-  /** For progress: "8 connections". */
-  readonly describe: (x: number) => string;
+  readonly part: PartAbout;
   readonly contenders: readonly Contender[];
   readonly points: readonly Point[];
 }
@@ -127,15 +128,16 @@ export class Workbench {
   }
 
   async #round(sweep: Sweep, contender: Contender, round: number): Promise<void> {
-    const { part } = sweep;
     let server: StartedServer | undefined;
     let environment: Point["environment"];
     let at: number | null = null;
+    let { part, at: describe } = sweep.part;
     try {
       for (const point of sweep.points) {
         if (this.signal.aborted) return;
         const { x } = point;
         at = x;
+        ({ part, at: describe } = point.part ?? sweep.part);
         const wanted = point.connections ?? point.load.connections ?? 0;
         if (wanted > contender.mostConnections) {
           const reason = `it has ${contender.mostConnections} threads, one for each connection`;
@@ -147,11 +149,11 @@ export class Workbench {
           server = await this.#start(point.as?.(contender) ?? contender, point.environment);
           environment = point.environment;
         }
-        const run = await this.#measure(server, point);
+        const run = await this.#measure(contender, server, point);
         if (run === undefined) return;
         this.#runs.push({ part, contender: contender.name, x, round, ...run });
         this.say(
-          `${part}, round ${round}, ${contender.name}, ${sweep.describe(x)}: ${summary(run.load)}`,
+          `${part}, round ${round}, ${contender.name}, ${describe(x)}: ${summary(run.load)}`,
         );
       }
     } catch (error) {
@@ -174,12 +176,14 @@ export class Workbench {
 
   /** Undefined when a signal ended it: half a window says nothing beside whole ones. */
   async #measure(
+    contender: Contender,
     server: StartedServer,
     point: Point,
   ): Promise<Pick<LabRun, "load" | "values"> | undefined> {
     const { durationMs, warmUpMs, seed, threads } = this.settings;
     const options = { durationMs, warmUpMs, coolDownMs: 50, timeoutMs: 10_000, seed };
     const given = { ...options, ...(threads !== undefined && { threads }), ...point.load };
+    if (contender.warmUp !== undefined) await contender.warmUp(server, given.connections ?? 0);
     const beside = await point.beside?.(server);
     let values: LabRun["values"] = {};
     let load: LoadResult;

@@ -3,8 +3,9 @@
 import { availableParallelism } from "node:os";
 import { modelChoices, ownModule, sluiceServer } from "../contender.ts";
 import type { ExperimentResult } from "../lab-result.ts";
-import { figureCard, type PartAbout, sweepCards } from "../report/cards.ts";
+import { figureCard, sweepCards } from "../report/cards.ts";
 import { counted, PEAK_MEMORY } from "../report/figure.ts";
+import type { PartAbout } from "../report/plot.ts";
 import type { Experiment } from "./experiment.ts";
 import { slow } from "./slow-client.ts";
 
@@ -44,8 +45,7 @@ export const backpressure: Experiment = {
       }),
     );
     await bench.sweep({
-      part: SLOW.part,
-      describe: SLOW.at,
+      part: SLOW,
       contenders,
       points: counts.map((x) => ({
         x,

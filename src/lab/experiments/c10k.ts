@@ -2,8 +2,9 @@
 
 import { descriptorLimit } from "../../sys/socket-calls.ts";
 import type { LabRun } from "../lab-result.ts";
-import { figureCard, type PartAbout } from "../report/cards.ts";
+import { figureCard } from "../report/cards.ts";
 import { MEMORY, P50, P99, P99_9, THREADS, THROUGHPUT } from "../report/figure.ts";
+import type { PartAbout } from "../report/plot.ts";
 import type { Experiment } from "./experiment.ts";
 import { echoContenders } from "./models.ts";
 
@@ -55,8 +56,7 @@ export const c10k: Experiment = {
       bench.miss({ part: IDLE.part, contender: "everybody", x, reason });
     }
     await bench.sweep({
-      part: IDLE.part,
-      describe: IDLE.at,
+      part: IDLE,
       contenders: [
         ...echoContenders(bench, choice, [Math.min(...counts) + ACTIVE + 1, 64], IDLE.part),
         ...bench.settings.servers,

@@ -6,6 +6,7 @@ import { c10k } from "./c10k.ts";
 import { cpuBound } from "./cpu-bound.ts";
 import type { Experiment } from "./experiment.ts";
 import { models } from "./models.ts";
+import { peers } from "./peers.ts";
 import { poolStarvation } from "./pool-starvation.ts";
 import { race } from "./race.ts";
 import { slowClient } from "./slow-client.ts";
@@ -21,6 +22,7 @@ export const EXPERIMENTS: readonly Experiment[] = [
   slowClient,
   backpressure,
   c10k,
+  peers,
 ];
 
 /** @throws OptionError for a name that is none */

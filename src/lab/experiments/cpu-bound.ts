@@ -1,9 +1,10 @@
 // cpu-bound: what becomes of a server when its messages cost CPU time, all alike or a few much more than others.
 
-import { figureCard, type PartAbout, sweepCards } from "../report/cards.ts";
+import type { Contender } from "../contender.ts";
+import { figureCard, sweepCards } from "../report/cards.ts";
 import { P50, P99, P99_9 } from "../report/figure.ts";
+import type { PartAbout } from "../report/plot.ts";
 import { stepsPerUs } from "../served/work.ts";
-import type { Workbench } from "../workbench.ts";
 import type { Experiment } from "./experiment.ts";
 import { echoContenders } from "./models.ts";
 
@@ -20,8 +21,8 @@ const FEW: PartAbout = {
 };
 
 const HEAVY_US = 1000;
-const HEAVY_BYTES = 512;
-const CONNECTIONS = 16;
+/** Lines of these lengths cost something: one more for each cost. */
+const FIRST_BYTES = 64;
 const RATE = 1000;
 
 export const cpuBound: Experiment = {
@@ -29,23 +30,30 @@ export const cpuBound: Experiment = {
   summary: "messages that cost CPU time: all alike, or one in 200 much more",
   question:
     "When messages cost CPU time, threads are what counts: how many messages does each model compute, and who waits for whom? And when only one message in 200 is heavy: do the light ones have to wait behind it?",
-  method: `16 connections. The work is a fixed number of steps, calibrated once for all, so that every model does the same. From ${HEAVY_US / 1000} ms on it is marked heavy: the model hybrid computes it in threads of its own. Cost: a closed loop, all messages alike. Heavy ones: an open loop of ${RATE} messages/s, in which one in 200 costs as much as the axis says: p99 is then that of light messages.`,
+  method: `The work is a fixed number of steps, calibrated once for all, so that every model does the same. From ${HEAVY_US / 1000} ms on it is marked heavy: the model hybrid computes it in threads of its own. Cost: a closed loop of 16 connections (--quick: 8), all messages alike. Heavy ones: an open loop of ${RATE} messages/s, in which one in 200 costs as much as the axis says: p99 is then that of light messages.`,
   async run(bench, choice) {
-    const { quick, costsUs } = bench.settings;
-    const contenders = echoContenders(bench, choice, [CONNECTIONS], COST.part);
-    const costs = costsUs ?? (quick ? [1, 100, 2000] : [1, 10, 100, 1000, 5000]);
-    const steps = stepsPerUs();
+    const { quick, costsUs, durationMs } = bench.settings;
+    const connections = quick ? 8 : 16;
+    const costs = costsUs ?? (quick ? [100, 2000] : [1, 10, 100, 1000, 5000]);
+    const few = quick ? [20_000] : [1000, 5000, 20_000, 50_000];
+    const all = [...new Set([...costs, ...few])];
+    const bytesOf = (cost: number) => FIRST_BYTES + 1 + all.indexOf(cost);
+    const load = { workload: "lines" as const, connections };
     await bench.sweep({
-      part: COST.part,
-      describe: COST.at,
-      contenders,
-      points: costs.map((x) => ({
-        x,
-        load: { workload: "lines" as const, size: "64", connections: CONNECTIONS },
-        environment: cost(x, steps),
-      })),
+      part: COST,
+      contenders: withWork(echoContenders(bench, choice, [connections], COST.part), all, bytesOf),
+      points: [
+        ...costs.map((x) => ({ x, load: { ...load, size: withEnding(bytesOf(x)) } })),
+        ...few.map((x) => ({
+          part: FEW,
+          x,
+          load: {
+            ...{ ...load, rate: RATE, durationMs: Math.max(durationMs, 1000) },
+            size: `${FIRST_BYTES}:199,${withEnding(bytesOf(x))}:1`,
+          },
+        })),
+      ],
     });
-    await few(bench, steps, contenders);
   },
   cards: (result) => [
     ...sweepCards(result, COST).filter(({ title }) => title !== "Memory" && title !== "Threads"),
@@ -53,35 +61,23 @@ export const cpuBound: Experiment = {
   ],
 };
 
-async function few(
-  bench: Workbench,
-  steps: number,
-  contenders: ReturnType<typeof echoContenders>,
-): Promise<void> {
-  const costs = bench.settings.quick ? [20_000] : [1000, 5000, 20_000, 50_000];
-  await bench.sweep({
-    part: FEW.part,
-    describe: FEW.at,
-    contenders,
-    points: costs.map((x) => ({
-      x,
-      load: {
-        workload: "lines" as const,
-        size: `64:199,${HEAVY_BYTES * 2}:1`,
-        connections: CONNECTIONS,
-        rate: RATE,
-        durationMs: Math.max(bench.settings.durationMs, 1500),
-      },
-      environment: { ...cost(x, steps), SLUICE_LAB_HEAVY_BYTES: String(HEAVY_BYTES) },
-    })),
-  });
+/** Sizes of the workload count the line's ending, the handler does not. */
+function withEnding(bytes: number): string {
+  return String(bytes + 1);
 }
 
-function cost(us: number, steps: number): Record<string, string> {
-  return {
-    SLUICE_LAB_STEPS: String(Math.round(us * steps)),
+function withWork(
+  contenders: readonly Contender[],
+  costsUs: readonly number[],
+  bytesOf: (cost: number) => number,
+): Contender[] {
+  const steps = stepsPerUs();
+  const work = costsUs.map((us) => `${bytesOf(us)}:${Math.round(us * steps)}`).join(",");
+  const environment = {
+    SLUICE_LAB_WORK: work,
     SLUICE_LAB_HEAVY_STEPS: String(Math.round(HEAVY_US * steps)),
   };
+  return contenders.map((contender) => ({ ...contender, environment }));
 }
 
 function fewCards(result: Parameters<Experiment["cards"]>[0]) {

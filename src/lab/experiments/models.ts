@@ -9,7 +9,8 @@ import {
   refusedDrivers,
   sluiceServer,
 } from "../contender.ts";
-import { type PartAbout, sweepCards } from "../report/cards.ts";
+import { sweepCards } from "../report/cards.ts";
+import type { PartAbout } from "../report/plot.ts";
 import type { Workbench } from "../workbench.ts";
 import type { Experiment, ModelsAndDrivers } from "./experiment.ts";
 
@@ -30,8 +31,7 @@ export const models: Experiment = {
     const { quick, connections } = bench.settings;
     const counts = connections ?? (quick ? [1, 4, 16] : [1, 4, 16, 64, 256, 1000]);
     await bench.sweep({
-      part: CONNECTIONS.part,
-      describe: CONNECTIONS.at,
+      part: CONNECTIONS,
       contenders: [...echoContenders(bench, choice, counts), ...bench.settings.servers],
       points: counts.map((x) => ({
         x,

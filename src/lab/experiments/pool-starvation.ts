@@ -5,8 +5,9 @@ import { availableParallelism } from "node:os";
 import { modelChoices, ownModule, sluiceServer } from "../contender.ts";
 import { HeldConnections } from "../held-connections.ts";
 import type { ExperimentResult } from "../lab-result.ts";
-import { figureCard, type PartAbout, sweepCards } from "../report/cards.ts";
+import { figureCard, sweepCards } from "../report/cards.ts";
 import { CPU, counted, THROUGHPUT } from "../report/figure.ts";
+import type { PartAbout } from "../report/plot.ts";
 import type { Beside } from "../workbench.ts";
 import type { Experiment } from "./experiment.ts";
 
@@ -46,15 +47,14 @@ export const poolStarvation: Experiment = {
       name: `thread-pool of ${POOL}`,
     });
     const [loop] = modelChoices(["event-loop"], undefined, true);
-    const [reactors] = modelChoices(["multi-reactor"], undefined, true);
+    const [reactors] = quick ? [] : modelChoices(["multi-reactor"], undefined, true);
     const others = [loop, reactors].flatMap((choice) =>
       choice === undefined
         ? []
         : [sluiceServer({ ...choice, handlers, threads: availableParallelism() })],
     );
     await bench.sweep({
-      part: IDLE.part,
-      describe: IDLE.at,
+      part: IDLE,
       // The pool's own bound is what is looked at here.
       contenders: [{ ...pool, mostConnections: Number.POSITIVE_INFINITY }, ...others],
       points: held.map((x) => ({

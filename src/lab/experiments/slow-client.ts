@@ -3,7 +3,8 @@
 import { availableParallelism } from "node:os";
 import { MOST_THREADS, modelChoices, ownModule, sluiceServer } from "../contender.ts";
 import { HeldConnections } from "../held-connections.ts";
-import { type PartAbout, sweepCards } from "../report/cards.ts";
+import { sweepCards } from "../report/cards.ts";
+import type { PartAbout } from "../report/plot.ts";
 import type { Beside } from "../workbench.ts";
 import type { Experiment } from "./experiment.ts";
 
@@ -37,8 +38,7 @@ export const slowClient: Experiment = {
       };
     });
     await bench.sweep({
-      part: SLOW.part,
-      describe: SLOW.at,
+      part: SLOW,
       contenders,
       points: counts.map((x) => ({
         x,

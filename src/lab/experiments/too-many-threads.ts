@@ -2,7 +2,8 @@
 
 import { availableParallelism } from "node:os";
 import { modelChoices, ownModule, sluiceServer } from "../contender.ts";
-import { type PartAbout, sweepCards } from "../report/cards.ts";
+import { sweepCards } from "../report/cards.ts";
+import type { PartAbout } from "../report/plot.ts";
 import type { Experiment } from "./experiment.ts";
 
 const CONNECTIONS = 64;
@@ -26,8 +27,7 @@ export const tooManyThreads: Experiment = {
     const server = (choice: (typeof choices)[number], x: number) =>
       sluiceServer({ ...choice, handlers, threads: x });
     await bench.sweep({
-      part: THREADS.part,
-      describe: THREADS.at,
+      part: THREADS,
       contenders: choices.map((choice) => server(choice, 1)),
       points: threads.map((x) => ({
         x,

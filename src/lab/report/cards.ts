@@ -14,15 +14,16 @@ import {
   THROUGHPUT,
 } from "./figure.ts";
 import { type Grid, gridOf, partOf } from "./grid.ts";
-import { type Axis, type Card, type Plot, type Series, seriesOf, type View } from "./plot.ts";
+import {
+  type Axis,
+  type Card,
+  type PartAbout,
+  type Plot,
+  type Series,
+  seriesOf,
+  type View,
+} from "./plot.ts";
 import { sentences, written } from "./sentences.ts";
-
-export interface PartAbout {
-  readonly part: string;
-  readonly x: Axis;
-  /** A point in a sentence: "32 connections". */
-  readonly at: (x: number) => string;
-}
 
 export interface FigureCard {
   readonly title: string;

@@ -10,6 +10,14 @@ export interface Axis {
   readonly scale: "linear" | "log";
 }
 
+/** A part of an experiment: what its runs go along. */
+export interface PartAbout {
+  readonly part: string;
+  readonly x: Axis;
+  /** A point in a sentence: "32 connections". */
+  readonly at: (x: number) => string;
+}
+
 export interface Series {
   readonly name: string;
   /** Its color, by place in the palette: a contender has the same one everywhere. */
