@@ -1,6 +1,7 @@
 // sluice lab: experiments with servers, and a report that one can look at.
 
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { parseArgs } from "node:util";
 import { CHOICES } from "../driver/choose-driver.ts";
 import { givenServer } from "../lab/contender.ts";
@@ -79,13 +80,14 @@ function parse(args: readonly string[]) {
 async function run(args: readonly string[]): Promise<number> {
   const { values, positionals } = parse(args);
   const job = plannedJob(values, positionals, args);
+  const out = values.out ?? "sluice-lab.html";
+  for (const file of [out, values.json ?? out]) needFolder(file);
   const controller = new AbortController();
   // The first ends the runs with what there is; the second is not caught.
   for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => controller.abort());
   const say = values.quiet === true ? () => undefined : (line: string) => console.error(line);
   const result = await runLab(job, controller.signal, say);
   const runs = result.experiments.flatMap((experiment) => experiment.runs);
-  const out = values.out ?? "sluice-lab.html";
   writeFileSync(out, labPage(result));
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(result)}\n`);
   console.log(`${runs.length} runs in ${result.seconds.toFixed(0)} s: ${out}`);
@@ -122,6 +124,12 @@ function plannedJob(values: Values, names: readonly string[], args: readonly str
     },
     arguments: args,
   };
+}
+
+/** Found out before the runs, not after them. @throws UsageError */
+function needFolder(file: string): void {
+  const folder = dirname(file);
+  if (!existsSync(folder)) throw new UsageError(`there is no folder ${folder}`);
 }
 
 function listOption<Choice extends string>(

@@ -10,7 +10,10 @@ import type { Page } from "playwright-core";
 import { LAB_SCHEMA, type LabResult } from "../../src/lab/lab-result.ts";
 import { browser, noBrowser } from "../support/browser.ts";
 import { Child } from "../support/child.ts";
+import { until } from "../support/until.ts";
 
+/** Servers are started from the sources, on a machine that may do other things too. */
+const LONG_MS = 120_000;
 const ARGS = [
   ...["lab", "models", "race", "--quick", "--model", "event-loop,multi-reactor"],
   ...["--connections", "1,2,4", "--rounds", "1", "--duration", "200ms", "--warm-up", "20ms"],
@@ -24,6 +27,11 @@ describe("the lab's report", { skip: noBrowser }, () => {
   test("is looked at with a real browser", async (t) => {
     t.after(() => rmSync(folder, { recursive: true }));
     const lab = Child.cli(t, ...ARGS, "--out", file, "--json", json);
+    await until(
+      () => lab.ended !== undefined,
+      () => `the end of the lab: ${lab.story()}`,
+      LONG_MS,
+    );
     assert.deepEqual(await lab.exit(), { code: 0, signal: null }, lab.story());
     const result: LabResult = JSON.parse(readFileSync(json, "utf8"));
     assert.equal(result.schema, LAB_SCHEMA);

@@ -51,10 +51,12 @@ export function httpPeers(folder: string): Peers {
   const server = "server { listen 127.0.0.1:{port} backlog=4096; location / { return 200 ok; } }";
   const http = `http { access_log off; keepalive_requests 1000000000; ${paths} ${server} }`;
   const main = `daemon off; pid ${join(folder, "nginx.pid")}; error_log stderr; events { worker_connections 8192; }`;
+  // Its settings stand in a file, and the port is only known when it is started.
+  const start = ["-c", 'printf %s "$1" > "$2" && exec nginx -c "$2"', "sh"];
   const program =
     'require("node:http").createServer((q, s) => s.end("ok")).listen(+process.argv[1], "127.0.0.1", 4096)';
   return sorted([
-    installed("nginx", ["-v"], ["-c", "/dev/null", "-g", `${main} ${http}`]),
+    nginx([...start, `${main} ${http}`, join(folder, "nginx.conf")]),
     contender("node:http", [process.execPath, "-e", program, "{port}"], process.version),
   ]);
 }
@@ -80,6 +82,12 @@ function installed(program: string, ask: readonly string[], args: readonly strin
   const version = programVersion(program, ...ask);
   if (version === undefined) return { name: program, reason: "it is not installed" };
   return contender(program, [program, ...args], version);
+}
+
+function nginx(start: readonly string[]): Found {
+  const version = programVersion("nginx", "-v");
+  if (version === undefined) return { name: "nginx", reason: "it is not installed" };
+  return contender("nginx", ["sh", ...start], version);
 }
 
 function script(name: string, program: string, version: string, args: readonly string[]): Found {
