@@ -131,8 +131,16 @@ describe("serve", { concurrency: 3 }, () => {
     assert.equal(listening.address.family, "ipv4");
     await assertEchoes(await Client.connect(t, listening.address));
     await assertEnds(child);
-    const events = child.stdoutLines.map((line) => JSON.parse(line).event);
-    assert.deepEqual(events, ["listening", "closing", "closed"]);
+    const events = child.stdoutLines.map((line) => JSON.parse(line));
+    assert.deepEqual(
+      events.map(({ event }) => event),
+      ["listening", "closing", "statistics", "closed"],
+    );
+    const { connections, accepted, messages } = events[2];
+    assert.deepEqual(
+      { connections, accepted, messages },
+      { connections: 0, accepted: 1, messages: 1 },
+    );
   });
 
   test("SIGINT ends it as SIGTERM does", async (t) => {
