@@ -162,6 +162,8 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer, Liv
   }
 
   #accept(last: Uint8Array | undefined): void {
+    // It may have been given up while it was judged: the session that it asks for waits for it to come again.
+    if (this.session.closed) return;
     const tlvs: Tlv[] = [...this.hub.routes.tlvs, textTlv(HELLO_KEY.AGENT, AGENT), serverTime()];
     if (last !== undefined) {
       const value = Buffer.concat([Uint8Array.of(this.#method), last]);

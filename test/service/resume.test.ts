@@ -3,11 +3,12 @@
 
 import assert from "node:assert/strict";
 import { describe, type TestContext, test } from "node:test";
-import { GOAWAY } from "../../src/protocol/codes.ts";
+import { AUTH_METHOD, GOAWAY } from "../../src/protocol/codes.ts";
 import { isAfter, Replay } from "../../src/protocol/replay.ts";
 import { anything } from "../../src/protocol/schema.ts";
 import { completeWireLimits, type WireLimits } from "../../src/protocol/wire-limits.ts";
 import { serve } from "../../src/server/serve.ts";
+import { token } from "../../src/service/auth.ts";
 import { call, notify } from "../../src/service/routes.ts";
 import { service } from "../../src/service/service.ts";
 import { serveFor } from "../support/server.ts";
@@ -120,6 +121,37 @@ describe("resuming", () => {
     const stranger = await again(full);
     assert.equal(stranger.resumed, false);
     assert.notDeepEqual(replay.secret, secret);
+  });
+
+  test("a verdict that comes after the client was given up takes no session away", async (t) => {
+    const verdicts: PromiseWithResolvers<boolean>[] = [];
+    const judge = () => {
+      const verdict = Promise.withResolvers<boolean>();
+      verdicts.push(verdict);
+      return verdict.promise;
+    };
+    const limits = { handshakeMs: 50 };
+    const auth = [token((word) => word === "at once" || judge())];
+    const server = await serveFor(t, service({}, { auth, authorize: () => true, limits }));
+    const replay = new Replay(completeWireLimits(limits));
+    const connect = (data: string, from?: SessionClient) => {
+      const resume = from === undefined ? { replay } : { replay, from };
+      const { TOKEN } = AUTH_METHOD;
+      return SessionClient.connect(t, server, { auth: { method: TOKEN, data }, resume });
+    };
+    const client = await connect("at once");
+    const { heard } = client.subscribe("news");
+    await client.publish("news", 0);
+    client.socket.destroy();
+    await until(() => server.statistics().connections === 0, "the cut");
+    const late = await connect("later", client);
+    assert.equal(late.end?.code, GOAWAY.HANDSHAKE_TIMEOUT);
+    verdicts[0]?.resolve(true);
+    await new Promise((resolve) => setImmediate(resolve));
+    const back = await connect("at once", late);
+    assert.ok(back.resumed);
+    await back.publish("news", 1);
+    await until(() => heard.length === 2, "what was published");
   });
 
   test("a session is forgotten after its time, and its subscriptions with it", async (t) => {
