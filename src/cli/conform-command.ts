@@ -3,7 +3,12 @@
 import { readFileSync } from "node:fs";
 import { parseArgs, styleText } from "node:util";
 import { type Command, integerOption, UsageError } from "./command.ts";
-import { type Conversation, conversationChecks } from "./conform-conversations.ts";
+import {
+  type Conversation,
+  conversationChecks,
+  type Exchange,
+  exchangeChecks,
+} from "./conform-conversations.ts";
 import { ConformPeer, type Target } from "./conform-peer.ts";
 import { type Check, type Outcome, runChecks } from "./conform-report.ts";
 import {
@@ -20,7 +25,8 @@ Tests any SWP/1 server from outside: every group of the published test vectors a
 on a connection of its own. Says which rule is broken, and how. The server must let strangers in.
 
   --echo ROUTE     a route of kind call that answers with its input: more can be found out
-  --group G        only this group: golden, chunking, malformed, grease, topics, conversations
+  --group G        only this group: golden, chunking, malformed, grease, topics, conversations,
+                   traces, credit, session, abuse
   --wait-ms N      how long an answer may take (default 5000)
   --verbose        say what is kept and skipped, too
   --json           a line of JSON for each rule
@@ -36,6 +42,7 @@ export const conformCommand: Command = {
 };
 
 const FRAME_GROUPS = ["golden", "chunking", "malformed", "grease"];
+const EXCHANGE_GROUPS = ["traces", "credit", "session", "abuse"];
 const AT_A_TIME = 8;
 const WAIT_MS = 5000;
 
@@ -81,6 +88,14 @@ function allChecks(target: Target, echo: string | undefined): Check[] {
     ...FRAME_GROUPS.flatMap((group) => frameChecks(read<FrameVectors>(group), target)),
     ...topicChecks(read<TopicVectors>("topics"), target),
     ...conversationChecks(vectors, target, echo),
+    ...EXCHANGE_GROUPS.flatMap((group) =>
+      exchangeChecks(
+        group,
+        read<{ readonly vectors: readonly Exchange[] }>(group).vectors,
+        target,
+        echo,
+      ),
+    ),
   ];
 }
 

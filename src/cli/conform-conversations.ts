@@ -38,6 +38,52 @@ export interface Conversation {
   readonly steps: readonly Step[];
 }
 
+/** A vector for one side that is tested; some of them need nothing but a peer. */
+export interface Exchange {
+  readonly section: number;
+  readonly rule: string;
+  readonly black_box?: true;
+  readonly needs?: string;
+  readonly steps: readonly ExchangeStep[];
+}
+
+interface ExchangeStep {
+  readonly send?: string;
+  readonly zeros?: number;
+  readonly times?: number;
+  readonly expect?: readonly Pattern[];
+  readonly ended?: number;
+}
+
+/** Those of a group that can be found out from outside. */
+export function exchangeChecks(
+  group: string,
+  vectors: readonly Exchange[],
+  target: Target,
+  echo: string | undefined,
+): Check[] {
+  return vectors
+    .filter((vector) => vector.black_box === true)
+    .map(({ section, rule, needs, steps }) => ({
+      group,
+      rule: `section ${section}: ${rule}`,
+      // The bytes of the vector have this name in them.
+      skip: needs === "echo" && echo !== "echo" ? "needs --echo echo" : undefined,
+      run: () => converse({ section, rule, steps: steps.flatMap(toSteps) }, target, ""),
+    }));
+}
+
+function toSteps({ send, zeros = 0, times, expect = [], ended }: ExchangeStep): Step[] {
+  const steps: Step[] = expect.map((pattern) => ({ expect: pattern }));
+  if (send !== undefined) {
+    const bytes = send + "00".repeat(zeros);
+    steps.unshift({ send: bytes, ...(times !== undefined && { times }) });
+  }
+  if (ended !== undefined)
+    steps.push({ expect: { frame: "GOAWAY", code: ended } }, { closed: true });
+  return steps;
+}
+
 /** @param echo the route that answers with its input, where the server has one */
 export function conversationChecks(
   vectors: readonly Conversation[],

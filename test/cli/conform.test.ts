@@ -39,6 +39,10 @@ test("our server keeps every rule", async (t) => {
     "grease",
     "topics",
     "conversations",
+    "traces",
+    "credit",
+    "session",
+    "abuse",
   ]);
 });
 

@@ -3,6 +3,7 @@
 
 import { Buffer } from "node:buffer";
 import { CODEC } from "../../src/protocol/codes.ts";
+import type { Compression } from "../../src/protocol/compression.ts";
 import { Session } from "../../src/protocol/session.ts";
 import type { SessionEnd, SessionEvents, Transport } from "../../src/protocol/session-events.ts";
 import type { Stream, StreamOwner } from "../../src/protocol/stream.ts";
@@ -26,7 +27,12 @@ export class End implements SessionEvents {
   closed = false;
   ending: SessionEnd | undefined;
 
-  constructor(name: "client" | "server", wire: Wire, limits: Partial<WireLimits>) {
+  constructor(
+    name: "client" | "server",
+    wire: Wire,
+    limits: Partial<WireLimits>,
+    compression?: Compression,
+  ) {
     this.name = name;
     const transport: Transport = {
       pendingBytes: 0,
@@ -50,6 +56,7 @@ export class End implements SessionEvents {
       transport,
       events: this,
       codecs: [CODEC.RAW],
+      compression,
     });
   }
 
