@@ -29,7 +29,7 @@ ${rows}
   --connections N,… connections to go through
   --cost N,…        CPU costs of a message to go through, in µs
   --rounds N        (default 3; --quick: 2)
-  --duration T      of each run, what is measured (default 2s; --quick: 500ms)
+  --duration T      of each run, what is measured (default 2s; --quick: 400ms)
   --warm-up T       before it (default 500ms; --quick: 150ms)
   --threads N       generator threads (default: half of the cores)
   --seed N          of everything that is drawn (default 1)
@@ -114,7 +114,7 @@ function plannedJob(values: Values, names: readonly string[], args: readonly str
     settings: {
       quick,
       rounds: integerOption("rounds", values.rounds, 1, 100) ?? (quick ? 2 : 3),
-      durationMs: durationOption("duration", values.duration) ?? (quick ? 500 : 2000),
+      durationMs: durationOption("duration", values.duration) ?? (quick ? 400 : 2000),
       warmUpMs: durationOption("warm-up", values["warm-up"]) ?? (quick ? 150 : 500),
       seed: integerOption("seed", values.seed, 0, 0xffff_ffff) ?? 1,
       connections: numbersOption("connections", values.connections, MOST_CONNECTIONS),

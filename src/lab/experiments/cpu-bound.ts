@@ -48,7 +48,7 @@ export const cpuBound: Experiment = {
           part: FEW,
           x,
           load: {
-            ...{ ...load, rate: RATE, durationMs: Math.max(durationMs, 1000) },
+            ...{ ...load, rate: RATE, durationMs: Math.max(durationMs, 800) },
             size: `${FIRST_BYTES}:199,${withEnding(bytesOf(x))}:1`,
           },
         })),

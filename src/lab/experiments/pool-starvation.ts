@@ -63,7 +63,7 @@ export const poolStarvation: Experiment = {
           workload: "lines" as const,
           connections: ACTIVE,
           rate: RATE,
-          timeoutMs: Math.max(bench.settings.durationMs * 2, 1000),
+          timeoutMs: Math.max(bench.settings.durationMs * 1.5, 600),
         },
         // What was not answered in one run would still wait in the next one's queue.
         environment: {},
@@ -94,7 +94,7 @@ async function hold(
   address: Parameters<typeof HeldConnections.hold>[0],
 ): Promise<Beside> {
   const held = await HeldConnections.hold(address, {
-    ...{ count, request: "here\n", reads: true, patienceMs: 500 },
+    ...{ count, request: "here\n", reads: true, patienceMs: 300 },
   });
   const served = held.answered;
   return {

@@ -9,7 +9,7 @@ import { work } from "./work.ts";
 
 const HEAVY_STEPS = Number(process.env.SLUICE_LAB_HEAVY_STEPS ?? Number.POSITIVE_INFINITY);
 const STEPS: ReadonlyMap<number, number> = new Map(
-  (process.env.SLUICE_LAB_WORK ?? "").split(",").map((pair) => {
+  (process.env.SLUICE_LAB_WORK?.split(",") ?? []).map((pair) => {
     const [bytes, steps] = pair.split(":");
     return [Number(bytes), Number(steps)];
   }),
