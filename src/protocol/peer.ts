@@ -44,8 +44,10 @@ export function limitTlvs(
   return tlvs;
 }
 
-/** @throws WireError PROTOCOL for a number that is out of its bounds */
+/** @throws WireError PROTOCOL for a number that is none, or out of its bounds */
 export function readPeer(tlvs: readonly Tlv[]): Peer {
+  // Read once a session is found: too late to find that they are no numbers.
+  for (const key of [HELLO_KEY.LAST_SEQ, HELLO_KEY.REPLAY_TO]) tlvU32(tlvs, key);
   return {
     frameBytes: bounded(tlvs, HELLO_KEY.MAX_FRAME, "frameBytes"),
     messageBytes: bounded(tlvs, HELLO_KEY.MAX_MESSAGE, "messageBytes"),

@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { describe, type TestContext, test } from "node:test";
-import { AUTH_METHOD, GOAWAY } from "../../src/protocol/codes.ts";
+import { AUTH_METHOD, GOAWAY, HELLO_KEY } from "../../src/protocol/codes.ts";
 import { isAfter, Replay } from "../../src/protocol/replay.ts";
 import { anything } from "../../src/protocol/schema.ts";
 import { completeWireLimits, type WireLimits } from "../../src/protocol/wire-limits.ts";
@@ -152,6 +152,15 @@ describe("resuming", () => {
     assert.ok(back.resumed);
     await back.publish("news", 1);
     await until(() => heard.length === 2, "what was published");
+  });
+
+  test("what should be numbers in HELLO is looked at before any session is", async (t) => {
+    const { server } = await start(t);
+    for (const key of [HELLO_KEY.LAST_SEQ, HELLO_KEY.REPLAY_TO]) {
+      const tlvs = [{ key, value: Uint8Array.of(1) }];
+      const client = await SessionClient.connect(t, server, { tlvs });
+      assert.equal(client.end?.code, GOAWAY.PROTOCOL);
+    }
   });
 
   test("a session is forgotten after its time, and its subscriptions with it", async (t) => {
