@@ -346,9 +346,12 @@ export class IncomingStreams {
     start: number,
     end: number,
   ): Buffer | undefined {
-    const { packing, streams } = this.#session;
+    const { packing, streams, time } = this.#session;
     if (packing === undefined) throw protocolError("ZIP, which was not agreed on");
-    const body = packing.unpack(bytes, start, end, this.#limits.messageBytes);
+    const { messageBytes } = this.#limits;
+    const body = packing.unpack(bytes, start, end, messageBytes);
+    // What turned out wrong may have cost as much as anything.
+    time.unpacked(body instanceof Uint8Array ? body.length : messageBytes);
     if (body instanceof Uint8Array) return body;
     const large = body === "too-large";
     const [code, why] = large

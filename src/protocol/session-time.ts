@@ -1,4 +1,5 @@
-// What is due when, for one session: the end of the handshake, the next PING, deadlines of streams. Time is handed in.
+// What is due when, for one session: the end of the handshake, the next PING, deadlines of streams, the end of a rest. Time
+// is handed in.
 
 import type { Due } from "./agenda.ts";
 import { GOAWAY } from "./codes.ts";
@@ -16,6 +17,9 @@ export class SessionTime implements Due {
   readonly #session: Session;
   readonly #keepalive: Keepalive;
   #ackMs = NEVER;
+  /** What was decompressed since the last rest. */
+  #unpacked = 0;
+  #restMs = NEVER;
 
   constructor(session: Session) {
     this.#session = session;
@@ -51,6 +55,30 @@ export class SessionTime implements Due {
     this.#session.wire.agenda.atLatest(this, this.#ackMs);
   }
 
+  /** No more frames are taken for the moment. */
+  get resting(): boolean {
+    return this.#restMs !== NEVER;
+  }
+
+  /**
+   * So much was decompressed, out of very few bytes maybe: a peer gets no more of this thread's time than the others do,
+   * so that a chunk full of such messages holds nobody up.
+   */
+  unpacked(bytes: number): void {
+    this.#unpacked += bytes;
+    if (this.#unpacked < FIXED.restAfterBytes || this.resting) return;
+    this.#unpacked = 0;
+    this.#restMs = this.#session.wire.now() + 1;
+    this.#session.wire.agenda.atLatest(this, this.#restMs);
+    this.#session.transport.pause();
+  }
+
+  #goOn(nowMs: number): void {
+    if (nowMs < this.#restMs) return;
+    this.#restMs = NEVER;
+    this.#session.transport.resume();
+  }
+
   #ack(nowMs: number): void {
     if (nowMs < this.#ackMs) return;
     this.#ackMs = NEVER;
@@ -63,6 +91,7 @@ export class SessionTime implements Due {
       session.end(GOAWAY.HANDSHAKE_TIMEOUT, "the handshake took too long");
       return NEVER;
     }
+    this.#goOn(nowMs);
     this.#ack(nowMs);
     const state = this.#keepalive.check(nowMs, this.#intervalMs);
     if (state === "dead") session.end(GOAWAY.KEEPALIVE, "silent for two keepalive intervals");
@@ -74,6 +103,7 @@ export class SessionTime implements Due {
       this.#expireStreams(nowMs),
       this.#keepalive.nextMs(this.#intervalMs),
       this.#ackMs,
+      this.#restMs,
     );
     return session.closed ? NEVER : next;
   }

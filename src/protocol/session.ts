@@ -189,7 +189,7 @@ export class Session implements FrameSink, OutgoingHost, Writing {
       default:
         this.#control(type, flags, id, bytes, view, offset, length);
     }
-    return !this.#closed;
+    return !this.#closed && !this.time.resting;
   }
 
   #control(

@@ -82,6 +82,8 @@ export const FIXED = {
   errorTextBytes: KIB,
   /** Bodies below this are not worth compressing. */
   compressFromBytes: 4 * KIB,
+  /** After so much that was decompressed a connection rests for a ms: the others have their turn. */
+  restAfterBytes: MIB,
   /** What one stream may send before it is another one's turn. */
   turnBytes: 16 * KIB,
   /** An acknowledgement is due after so many messages, or so many ms. */

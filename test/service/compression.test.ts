@@ -99,3 +99,35 @@ test("bodies that are larger than they say, or than is allowed, fail their strea
   );
   assert.equal(attacker.ended, false);
 });
+
+test("a chunk full of bodies that become large holds nobody up", async (t) => {
+  const bombs = 100;
+  let handled = 0;
+  const swallow = call(bytes, bytes, () => {
+    handled++;
+    return Buffer.alloc(0);
+  });
+  const echo = call(bytes, bytes, (input) => input);
+  const server = await serveFor(t, service({ echo, swallow }, { authorize: () => true }));
+  const good = await SessionClient.connect(t, server);
+  const attacker = await Client.connect(t, server.address);
+  const writer = new FrameWriter();
+  const zip = { key: HELLO_KEY.COMPRESSIONS, value: Uint8Array.of(1) };
+  encodeHello(writer, { versionMin: 1, versionMax: 1, tlvs: [zip] });
+  const large = Buffer.alloc(1 << 20);
+  const size = Buffer.alloc(4);
+  size.writeUInt32LE(large.length);
+  const body = Buffer.concat([size, zstdCompressSync(large)]);
+  for (let n = 0; n < bombs; n++) {
+    const open = { kind: KIND.CALL, codec: CODEC.RAW, name: "swallow" };
+    encodeOpen(writer, 1, FLAG.END | FLAG.ZIP, open, body, 0, body.length);
+  }
+  attacker.write(
+    Buffer.concat([Buffer.from("SWP1\r\n\x1a\n", "latin1"), writer.bytes.subarray(0, writer.end)]),
+  );
+  await until(() => handled > 0, "the first");
+  await good.call("echo", Buffer.alloc(1), rawCodec);
+  assert.ok(handled < bombs, "the good client was answered after all of them");
+  await until(() => handled === bombs, "all of them, in the end");
+  assert.equal(attacker.ended, false);
+});
