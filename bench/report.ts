@@ -16,6 +16,7 @@ import type { Measurement, Provenance, Results, ScenarioResult } from "./results
 import { KERNEL_TICK_MS, type Scenario, scenarios } from "./scenarios.ts";
 import { LOAD_CORE, REFERENCE, SERVER_CORE, servers } from "./servers.ts";
 import { DISTURBED, median, ofServer, ratios, spread } from "./statistics.ts";
+import { swpReport } from "./swp-report.ts";
 import {
   isGeneratorBound,
   judge,
@@ -32,11 +33,12 @@ export function report(results: Results): string {
   });
   const parts = [
     "# Results",
-    "Written by `npm run bench`, `npm run bench:key-value`, `npm run bench:mailbox` and `npm run bench:models` from `results.json`; changes made by hand are lost.",
+    "Written by `npm run bench`, `npm run bench:key-value`, `npm run bench:mailbox`, `npm run bench:models` and `npm run bench:swp` from `results.json`; changes made by hand are lost.",
     machineSection([
       ...measured.map(({ result }) => result.provenance),
       ...(results.keyValue === undefined ? [] : [results.keyValue.provenance]),
       ...(results.models === undefined ? [] : [results.models.provenance]),
+      ...(results.swp === undefined ? [] : [results.swp.provenance]),
     ]),
   ];
   if (measured.length > 0) {
@@ -46,6 +48,7 @@ export function report(results: Results): string {
   if (results.keyValue !== undefined) parts.push(keyValueReport(results.keyValue));
   if (results.mailbox !== undefined) parts.push(mailboxReport(results.mailbox));
   if (results.models !== undefined) parts.push(modelsReport(results.models));
+  if (results.swp !== undefined) parts.push(swpReport(results.swp));
   return `${parts.join("\n\n")}\n`;
 }
 

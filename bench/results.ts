@@ -113,12 +113,29 @@ export interface ModelsResult {
   readonly absences: readonly Absence[];
 }
 
+/** One of what the benchmark of SWP/1 compares. */
+export interface SwpMeasurement {
+  readonly subject: string;
+  readonly round: number;
+  readonly perSecond: number;
+  /** Of all that serve together. */
+  readonly cpuUs: number;
+  readonly p50Us?: number;
+}
+
+export interface SwpResult {
+  readonly provenance: Provenance;
+  readonly measurements: readonly SwpMeasurement[];
+  readonly absences: readonly Absence[];
+}
+
 export interface Results {
   readonly version: 1;
   readonly scenarios: Readonly<Record<string, ScenarioResult>>;
   readonly keyValue?: KeyValueResult;
   readonly mailbox?: MailboxResult;
   readonly models?: ModelsResult;
+  readonly swp?: SwpResult;
 }
 
 /** Partial results (few rounds, few servers) never overwrite those that are published. */

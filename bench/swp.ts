@@ -1,14 +1,14 @@
-// SWP/1: what a call costs beside an echo of the same reactor, how fast frames are decoded, how many deliveries a
-// publication to a thousand subscribers makes.
+// SWP/1: what a call costs beside an echo of the same reactor and beside gRPC, WebSocket and NATS, how fast frames are decoded, how many
+// deliveries a publication to a thousand subscribers makes.
 //
 //   npm run bench:swp -- [--rounds 3] [--seconds 3]
 //
-// Server on core 0, load on core 1, in turns; one reactor (model event-loop). Prints medians, and the ratio of the calls to the
-// echo in the same round: messages/s, and the server's CPU for each.
+// Server on core 0, load on core 1, in turns; one reactor (model event-loop). Our load is the generator of `sluice load`, that of WebSocket
+// and NATS a bare socket, that of gRPC its own client, since there is no cheaper one. With fewer than three rounds the results are partial
+// and leave the published ones alone.
 
-import { spawn } from "node:child_process";
+import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { client } from "../src/client/client.ts";
@@ -19,101 +19,106 @@ import { FrameWriter } from "../src/protocol/frame-writer.ts";
 import { encodeData } from "../src/protocol/stream-frames.ts";
 import { describeMachine } from "./machine.ts";
 import { cpuTimes } from "./process-figures.ts";
-import { median } from "./statistics.ts";
-import { Subscribers } from "./swp/subscribers.ts";
+import { type Absence, readResults, type SwpMeasurement, writeResults } from "./results.ts";
+import { type Figures, grpc, type Load, nats, webSocket } from "./swp/peer-figures.ts";
+import { Absent, serving } from "./swp/processes.ts";
 
-const CLI = new URL("../src/cli/main.ts", import.meta.url).pathname;
-const CONNECTIONS = 50;
-const DEPTH = 16;
 const BODY_BYTES = 32;
 const SUBSCRIBERS = 1000;
 const PUBLISHED = 4000;
+const TOPIC = "blast";
 /** Header, fixed part, topic, body. */
-const DELIVERY_BYTES = 8 + 8 + "blast".length + BODY_BYTES;
-
-interface Figures {
-  readonly perSecond: number;
-  readonly cpuUs: number;
-}
+const DELIVERY_BYTES = 8 + 8 + TOPIC.length + BODY_BYTES;
+const DELIVERED_WITHIN_MS = 30_000;
+const FULL_ROUNDS = 3;
 
 const { values } = parseArgs({
   options: { rounds: { type: "string" }, seconds: { type: "string" } },
 });
-const rounds = Number(values.rounds ?? 3);
+const rounds = Number(values.rounds ?? FULL_ROUNDS);
 const seconds = Number(values.seconds ?? 3);
 if (!(rounds >= 1 && seconds > 0)) throw new RangeError("--rounds from 1, --seconds above 0");
 
-/** Serves a module on core 0 for as long as `use` takes. */
-async function serving<Result>(
-  module: string,
-  use: (port: number, pid: number) => Promise<Result>,
-): Promise<Result> {
-  const file = new URL(module, import.meta.url).pathname;
-  const serve = [process.execPath, CLI, "serve", file, "--model", "event-loop", "--port", "0"];
-  const child = spawn("taskset", ["-c", "0", ...serve, "--json"], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  try {
-    const [line] = await once(createInterface(child.stdout), "line");
-    const { address }: { address: { port: number } } = JSON.parse(line);
-    return await use(address.port, child.pid ?? -1);
-  } finally {
-    child.kill("SIGTERM");
-    await once(child, "exit");
-  }
-}
+type Workload = "swp" | "length-prefix";
 
-async function echoed(workload: "swp" | "length-prefix", port: number, pid: number) {
-  const plan = planLoad(
-    { family: "ipv4", host: "127.0.0.1", port },
-    {
-      workload,
-      size: String(BODY_BYTES),
-      connections: CONNECTIONS,
-      depth: DEPTH,
-      threads: 1,
-      warmUpMs: 1000,
-      durationMs: seconds * 1000,
-    },
-  );
-  const before = cpuTimes(pid)?.usedNs ?? 0;
-  const { stages } = await runLoad({ plan, arguments: [] }, {});
-  const [stage] = stages;
-  if (stage === undefined || stage.errors.length > 0) throw new Error(`${workload} failed`);
-  const used = (cpuTimes(pid)?.usedNs ?? 0) - before;
-  // Warm-up and cool-down are in both: the server's time goes by what it did in all of it.
-  const busy = stage.seconds + 1.25;
-  const figures: Figures = {
-    perSecond: stage.messagesPerSecond,
-    cpuUs: used / 1000 / (stage.messagesPerSecond * busy),
-  };
-  return figures;
-}
+const MODULES: Readonly<Record<Workload, string>> = {
+  swp: "./service.ts",
+  "length-prefix": "./length-prefix.ts",
+};
 
-async function published(port: number, pid: number): Promise<Figures> {
-  const subscribers = new Subscribers(port, SUBSCRIBERS, "blast");
-  const api = client({ port });
-  try {
-    await api.call("echo", Buffer.alloc(1));
-    await sleep(1000);
-    await api.call("blast", 500);
-    await sleep(1000);
-    subscribers.bytes = 0;
+/** Echoed by a server of ours, under the generator of `sluice load`. */
+function echoed(workload: Workload, connections: number, depth: number): Promise<Figures> {
+  return serving(MODULES[workload], async (port, pid) => {
+    const times = { warmUpMs: 1000, durationMs: seconds * 1000 };
+    const load = { workload, size: String(BODY_BYTES), connections, depth, threads: 1, ...times };
+    const plan = planLoad({ family: "ipv4", host: "127.0.0.1", port }, load);
     const before = cpuTimes(pid)?.usedNs ?? 0;
-    const started = performance.now();
-    await api.call("blast", PUBLISHED, { deadlineMs: 60_000 });
-    const elapsed = (performance.now() - started) / 1000;
+    const { stages } = await runLoad({ plan, arguments: [] }, {});
+    const [stage] = stages;
+    if (stage === undefined || stage.errors.length > 0) throw new Error(`${workload} failed`);
     const used = (cpuTimes(pid)?.usedNs ?? 0) - before;
-    const deliveries = subscribers.bytes / DELIVERY_BYTES;
-    return { perSecond: deliveries / elapsed, cpuUs: used / 1000 / deliveries };
-  } finally {
-    await api.close();
-    subscribers.close();
-  }
+    // Warm-up and cool-down are in both: the server's time goes by what it did in all of it.
+    const busy = stage.seconds + 1.25;
+    return {
+      perSecond: stage.messagesPerSecond,
+      cpuUs: used / 1000 / (stage.messagesPerSecond * busy),
+      p50Us: stage.service.p50,
+    };
+  });
+}
+
+/** To a thousand subscribers, from the first publication to the last byte read. */
+function published(): Promise<Figures> {
+  return serving("./service.ts", async (port, pid) => {
+    const file = new URL("./swp/subscribers.ts", import.meta.url).pathname;
+    const subscribers = fork(file, [String(port), String(SUBSCRIBERS), TOPIC]);
+    const api = client({ port });
+    const publish = (messages: number) =>
+      api.call("blast", messages, { deadlineMs: DELIVERED_WITHIN_MS });
+    try {
+      await heard(subscribers, "subscribed");
+      await blast(subscribers, publish, 500);
+      const before = cpuTimes(pid)?.usedNs ?? 0;
+      const started = performance.now();
+      await blast(subscribers, publish, PUBLISHED);
+      const elapsed = (performance.now() - started) / 1000;
+      const used = (cpuTimes(pid)?.usedNs ?? 0) - before;
+      const deliveries = PUBLISHED * SUBSCRIBERS;
+      return { perSecond: deliveries / elapsed, cpuUs: used / 1000 / deliveries };
+    } finally {
+      await api.close();
+      subscribers.kill();
+    }
+  });
+}
+
+async function blast(
+  subscribers: ChildProcess,
+  publish: (messages: number) => Promise<unknown>,
+  messages: number,
+): Promise<void> {
+  const waiting = heard(subscribers, "waiting");
+  subscribers.send(messages * SUBSCRIBERS * DELIVERY_BYTES);
+  await waiting;
+  const over = new AbortController();
+  const late = sleep(DELIVERED_WITHIN_MS, undefined, { signal: over.signal });
+  const received = heard(subscribers, "received");
+  await publish(messages);
+  const tooLate = late.then(
+    () => Promise.reject(new Error("some were dropped")),
+    () => received,
+  );
+  await Promise.race([received, tooLate]);
+  over.abort();
+}
+
+async function heard(child: ChildProcess, what: string): Promise<void> {
+  const [message] = await once(child, "message");
+  if (message !== what) throw new Error(`a subscriber said ${message} and not ${what}`);
 }
 
 /** Frames/s of 32 bytes, header included. */
-function decoded(): number {
+async function decoded(): Promise<Figures> {
   const writer = new FrameWriter();
   const body = new Uint8Array(24);
   while (writer.end < 60_000) encodeData(writer, 1, 0, body, 0, body.length);
@@ -132,37 +137,59 @@ function decoded(): number {
     input.offset = 0;
     reader.read(input, sink);
   }
-  return frames / ((performance.now() - started) / 1000);
+  const perSecond = frames / ((performance.now() - started) / 1000);
+  return { perSecond, cpuUs: 1e6 / perSecond };
 }
 
-const calls: Figures[] = [];
-const echoes: Figures[] = [];
-const fanOuts: Figures[] = [];
-const decoders: number[] = [];
-console.log(JSON.stringify(describeMachine()));
+const LOAD: Load = { connections: 50, depth: 16, bodyBytes: BODY_BYTES, seconds };
+
+const SUBJECTS: readonly (readonly [name: string, measure: () => Promise<Figures>])[] = [
+  ["call", () => echoed("swp", LOAD.connections, LOAD.depth)],
+  ["length-prefix echo", () => echoed("length-prefix", LOAD.connections, LOAD.depth)],
+  ["grpc-js", () => grpc(LOAD)],
+  ["ws", () => webSocket(LOAD)],
+  ["nats", () => nats(LOAD)],
+  ["call, one at a time", () => echoed("swp", 1, 1)],
+  ["length-prefix echo, one at a time", () => echoed("length-prefix", 1, 1)],
+  ["deliveries", published],
+  ["decoder", decoded],
+];
+
+const measurements: SwpMeasurement[] = [];
+const absences: Absence[] = [];
 for (let round = 1; round <= rounds; round++) {
-  calls.push(await serving("./swp/service.ts", (port, pid) => echoed("swp", port, pid)));
-  echoes.push(
-    await serving("./swp/length-prefix.ts", (port, pid) => echoed("length-prefix", port, pid)),
-  );
-  fanOuts.push(await serving("./swp/service.ts", published));
-  decoders.push(decoded());
-  console.log(`round ${round} of ${rounds}`);
+  for (const [subject, measure] of SUBJECTS) {
+    if (absences.some(({ server }) => server === subject)) continue;
+    try {
+      const figures = await measure();
+      measurements.push({ subject, round, ...figures });
+      const perSecond = Math.round(figures.perSecond).toLocaleString("en").padStart(12);
+      const p50 = figures.p50Us === undefined ? "" : `, p50 ${figures.p50Us.toFixed(1)} µs`;
+      console.log(
+        `round ${round}  ${subject.padEnd(36)}${perSecond}/s  ${figures.cpuUs.toFixed(2)} µs CPU${p50}`,
+      );
+    } catch (error) {
+      if (!(error instanceof Absent)) throw error;
+      absences.push({ server: subject, reason: error.message });
+      console.log(`round ${round}  ${subject}: left out, ${error.message}`);
+    }
+  }
 }
 
-const middle = (list: readonly number[]) => median(list) ?? Number.NaN;
-const ratio = (figure: (figures: Figures) => number) =>
-  middle(calls.map((one, n) => figure(one) / figure(echoes[n] as Figures)));
-const row = (name: string, figures: readonly Figures[]) => {
-  const perSecond = Math.round(middle(figures.map((one) => one.perSecond)));
-  const cpu = middle(figures.map((one) => one.cpuUs)).toFixed(2);
-  console.log(`${name.padEnd(44)} ${perSecond.toLocaleString("en").padStart(12)}/s  ${cpu} µs CPU`);
-};
-row(`calls, ${BODY_BYTES} B, ${CONNECTIONS} × ${DEPTH}`, calls);
-row("length-prefix echo, the same", echoes);
-row(`deliveries to ${SUBSCRIBERS} subscribers`, fanOuts);
-console.log(`calls to echo: ${ratio((one) => one.perSecond).toFixed(2)} of the messages/s`);
-console.log(
-  `               ${(1 / ratio((one) => one.cpuUs)).toFixed(2)} of the messages for the same CPU`,
-);
-console.log(`decoder: ${(middle(decoders) / 1e6).toFixed(0)} M frames/s of 32 bytes`);
+const destination = rounds >= FULL_ROUNDS ? "published" : "partial";
+const words = process.argv.slice(2);
+const path = writeResults(destination, {
+  ...readResults(destination),
+  swp: {
+    provenance: {
+      date: new Date().toISOString().slice(0, 16).replace("T", " ").concat(" UTC"),
+      command: ["npm run bench:swp", ...(words.length > 0 ? ["--", ...words] : [])].join(" "),
+      rounds,
+      seconds,
+      machine: describeMachine(),
+    },
+    measurements,
+    absences,
+  },
+});
+console.log(`written to ${path}`);
