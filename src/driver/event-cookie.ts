@@ -13,3 +13,4 @@ export const OPERATION_CANCEL = 5;
 export const OPERATION_WATCH = 6;
 export const OPERATION_WAKE = 7;
 export const OPERATION_POLL = 8;
+export const OPERATION_TIMER = 9;

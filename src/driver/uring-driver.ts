@@ -51,11 +51,13 @@ import {
   OPERATION_POLL,
   OPERATION_RECEIVE,
   OPERATION_SEND,
+  OPERATION_TIMER,
   OPERATION_WAKE,
   OPERATION_WATCH,
 } from "./event-cookie.ts";
 import { slotOf } from "./handle.ts";
 import { KeptInput, LARGE_RECEIVE } from "./kept-input.ts";
+import { RingTimer } from "./ring-timer.ts";
 import {
   ACCEPTING,
   CANCELLING,
@@ -102,6 +104,7 @@ export class UringDriver extends DescriptorDriver {
   readonly name = "io_uring";
   input: Buffer;
   readonly #ring: UringRing;
+  readonly #timer: RingTimer;
   readonly #pool: BufferPool;
   readonly #outputLow: number;
   readonly #outputHigh: number;
@@ -130,6 +133,7 @@ export class UringDriver extends DescriptorDriver {
       throw new SystemError("io_uring_setup", ring);
     }
     this.#ring = ring;
+    this.#timer = new RingTimer(ring);
     this.notes.noteOwn(ring.descriptor);
     for (const { address, length } of ring.mappings) this.notes.noteRingMapping(address, length);
     this.notes.noteCompletions(ring.completionOffsets);
@@ -179,7 +183,7 @@ export class UringDriver extends DescriptorDriver {
     const wait = this.takeWake() || unfinished.length > 0 ? 0 : timeoutMs;
     if (wait !== 0) this.#arm();
     this.counters.waits++;
-    this.#ring.enter(wait);
+    this.#ring.enter(wait > 0 ? this.#timer.limitOf(wait, this.now()) : wait);
     if (unfinished.length > 0) this.#goOn(unfinished);
     return deferred + unfinished.length + this.#complete();
   }
@@ -188,6 +192,7 @@ export class UringDriver extends DescriptorDriver {
     this.notes.forgetOwn(this.#ring.descriptor);
     this.notes.forgetRingMappings();
     this.#ring.close();
+    this.#timer.release();
     this.disposeShared();
     this.#pool.discard();
     this.#sockaddr.release();
@@ -312,11 +317,12 @@ export class UringDriver extends DescriptorDriver {
     }
   }
 
-  /** Delivers all completions; those that come while delivering are left for the next turn. */
+  /** Delivers all completions, how many; those that come while delivering are left for the next turn. */
   #complete(): number {
     const ring = this.#ring;
     const words = ring.completions;
     const count = ring.ready();
+    let timers = 0;
     for (let n = 0; n < count; n++) {
       const at = ring.completionAt(n);
       const handle = words[at] as number;
@@ -327,12 +333,15 @@ export class UringDriver extends DescriptorDriver {
       if (operation === OPERATION_ACCEPT) words[at + 2] = -1;
       if (operation === OPERATION_RECEIVE) this.#received(handle, result, flags);
       else if (operation === OPERATION_SEND) this.#sent(handle, result);
+      else if (operation === OPERATION_TIMER) timers++;
       else this.#other(operation, handle, result, flags);
     }
     ring.consumed(count);
+    for (let n = 0; n < timers; n++) this.#timer.fired();
     this.#pool.publish();
     if (this.#starved.length > 0) this.#feed();
-    return count;
+    // A wait that is over is no event.
+    return count - timers;
   }
 
   #other(operation: number, handle: Handle, result: number, flags: number): void {

@@ -136,6 +136,7 @@ export const IORING_ENTER_GETEVENTS = 1 << 0;
 export const IORING_ENTER_EXT_ARG = 1 << 3;
 export const IORING_SQ_CQ_OVERFLOW = 1 << 1;
 export const IORING_OP_POLL_ADD = 6;
+export const IORING_OP_TIMEOUT = 11;
 export const IORING_OP_ACCEPT = 13;
 export const IORING_OP_ASYNC_CANCEL = 14;
 export const IORING_OP_CONNECT = 16;
