@@ -147,7 +147,6 @@ export const LONGER_ALLOWED: Readonly<Record<string, readonly [lines: number, wh
   "src/driver/simulated-driver.ts": [650, "the contract over a simulated kernel, with its faults"],
   "src/reactor/reactor.ts": [515, "a turn, connections of both directions, the driver's events"],
   "src/driver/descriptor-driver.ts": [420, "what raw drivers share, in the order of the contract"],
-  "src/driver/uring-driver.ts": [530, "one mechanism, and its two ways to receive"],
 };
 
 /** What the names of folders and files must not be. */
