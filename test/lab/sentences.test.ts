@@ -68,7 +68,7 @@ describe("sentences", () => {
       /At 1 connections it is flat that answers most: 100\/s, grows has 10\/s there/,
     );
     assert.match(said, /is at 1 connections for flat; 4 connections for falls\. Grows still gains/);
-    assert.match(said, /falls loses 50 % again from its best \(200\/s\) to the end \(100\/s\)/);
+    assert.match(said, /Falls loses 50 % again from its best \(200\/s\) to the end \(100\/s\)/);
   });
 
   test("how a cost grows", () => {

@@ -127,7 +127,7 @@ function knees(grid: Grid, at: (x: number) => string): string[] {
     parts.push(
       `${capital(listed(growing))} still ${growing.length > 1 ? "gain" : "gains"} at the end.`,
     );
-  if (falling.length > 0) parts.push(`${falling.join("; ")}.`);
+  if (falling.length > 0) parts.push(`${capital(falling.join("; "))}.`);
   return parts;
 }
 
@@ -206,8 +206,8 @@ function lastShared(grid: Grid): number | undefined {
 }
 
 function valueText(cell: Interval, { unit }: Figure): string {
-  if (cell.lower === cell.upper) return written(cell.value, unit);
-  return `${written(cell.value, unit)}, between ${written(cell.lower, unit)} and ${written(cell.upper, unit)}`;
+  const [value, lower, upper] = [cell.value, cell.lower, cell.upper].map((n) => written(n, unit));
+  return lower === upper ? `${value}` : `${value}, between ${lower} and ${upper}`;
 }
 
 function gapText(best: Interval, other: Interval, { unit, better }: Figure): string {
