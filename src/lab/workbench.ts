@@ -17,6 +17,8 @@ import { count, time } from "./units.ts";
 export interface LabSettings {
   readonly quick: boolean;
   readonly rounds: number;
+  /** Behind this instant (of performance.now()) no second round begins; Infinity where it takes what it takes. */
+  readonly repeatUntilMs: number;
   readonly durationMs: number;
   readonly warmUpMs: number;
   readonly seed: number;
@@ -91,12 +93,21 @@ export class Workbench {
   async sweep(sweep: Sweep): Promise<void> {
     for (const contender of sweep.contenders) this.#introduce(contender);
     for (let round = 1; round <= this.settings.rounds; round++) {
+      if (!this.mayBegin(round, sweep.part.part)) return;
       const order = round % 2 === 1 ? sweep.contenders : sweep.contenders.toReversed();
       for (const contender of order) {
         if (this.signal.aborted) return;
         await this.#round(sweep, contender, round);
       }
     }
+  }
+
+  /** Whether there is time for this round: a quick look that takes long is none. What is left out is named. */
+  mayBegin(round: number, part: string): boolean {
+    if (round === 1 || performance.now() < this.settings.repeatUntilMs) return true;
+    const reason = `round ${round} and later: this machine was too busy for them to end in time`;
+    this.miss({ part, contender: "everybody", x: null, reason });
+    return false;
   }
 
   /** A run that is no load on a server. */

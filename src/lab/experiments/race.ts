@@ -56,6 +56,7 @@ export const race: Experiment = {
     const threads = [1, 2, 4, 8, 16, 32].filter((n) => n <= most);
     const kinds = Object.keys(KINDS) as RaceKind[];
     for (let round = 1; round <= rounds; round++) {
+      if (!bench.mayBegin(round, THREADS.part)) return;
       for (const kind of round % 2 === 1 ? kinds : kinds.toReversed()) {
         for (const x of threads) {
           if (bench.signal.aborted) return;
