@@ -12,11 +12,7 @@
 // 4. To leave, the next message is posted: libuv polls before the immediate that it sets.
 // Invariant: while the loop is not running, one message or immediate that re-enters it is on its way.
 
-import {
-  eventLoopDescriptor,
-  eventLoopTimeout,
-  updateEventLoopTime,
-} from "../sys/event-loop-calls.ts";
+import { eventLoopDescriptor, eventLoopTimeout } from "../sys/event-loop-calls.ts";
 
 /** What the loops need of a reactor. */
 export interface Turning {
@@ -106,7 +102,6 @@ class WaitingLoop implements ThreadLoop {
     // What ran since the last visit (a timer, a message) may have written.
     if (reactor.afterTurn()) this.#settle();
     for (let turns = 0; turns < TURNS_PER_VISIT; turns++) {
-      updateEventLoopTime();
       const others = eventLoopTimeout();
       const alone = waiting.loops.size === 1;
       const events = reactor.turn(alone || others === 0 ? others : sharedWaitMs());

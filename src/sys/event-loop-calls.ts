@@ -8,14 +8,13 @@ export function eventLoopDescriptor(): number {
   return library.uv_backend_fd(library.eventLoop);
 }
 
-/** How long libuv could sleep, in ms from its own time: 0 when it has work, −1 for ever. */
+/** How long libuv could sleep from now on, in ms: 0 when it has work, −1 for ever. */
 export function eventLoopTimeout(): number {
   const library = nativeLibrary();
-  return library.uv_backend_timeout(library.eventLoop);
-}
-
-/** Brings libuv's time up to date, as libuv does after each of its own waits. */
-export function updateEventLoopTime(): void {
-  const library = nativeLibrary();
+  const timeout = library.uv_backend_timeout(library.eventLoop);
+  if (timeout <= 0) return timeout;
+  // It counts from libuv's own time, which stands still while libuv does not run. Without a timer nobody needs that time: Node
+  // brings it up to date itself whenever one is set.
   library.uv_update_time(library.eventLoop);
+  return library.uv_backend_timeout(library.eventLoop);
 }
