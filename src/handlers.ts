@@ -57,6 +57,7 @@ export interface Connection<Sent = Uint8Array | string, State = unknown> {
    * Queues bytes (a string as UTF-8); they are copied, and leave together with all else that is written in this turn.
    * 8 KiB or more with nothing before them leave at once, as far as the kernel takes them: only the rest waits.
    * False: too much waits, or the connection has ended. At the hard bound the `overflow` policy decides.
+   * @throws TypeError for what is neither a Uint8Array nor a string
    */
   write(data: Uint8Array | string): boolean;
   /**

@@ -1,6 +1,6 @@
 // What a handler writes, on its way into the send queue: the hard bound, what happens at it, and the high-water mark.
 
-import { Buffer } from "node:buffer";
+import { sizeOf } from "../codec/message-bytes.ts";
 import type { Limits } from "../limits.ts";
 import type { Closing } from "./closing.ts";
 import { GONE, HELD, OUTPUT_ENDING, type ReactorConnection } from "./connection.ts";
@@ -30,9 +30,10 @@ export class Writing<Message, Sent, State> {
     this.#output = new ConnectionOutput(sends);
   }
 
+  /** @throws TypeError for what is neither bytes nor a string */
   write(connection: ReactorConnection<Message, Sent, State>, data: Uint8Array | string): boolean {
     if ((connection.flags & (OUTPUT_ENDING | GONE)) !== 0) return false;
-    const length = typeof data === "string" ? Buffer.byteLength(data) : data.length;
+    const length = sizeOf(data);
     if (connection.pendingBytes + length > this.#limits.connectionOutputBytes) {
       return this.#overflowed(connection);
     }

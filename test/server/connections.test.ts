@@ -63,6 +63,36 @@ for (const { name: driver, skip } of DRIVERS) {
       }
     });
 
+    test("what is neither bytes nor a string is not written, and said so", async (t) => {
+      const told: string[] = [];
+      const wrong: unknown[] = [
+        new DataView(new ArrayBuffer(4)),
+        new ArrayBuffer(20_000),
+        new Uint16Array(10_000),
+        [65, 66],
+        5,
+        undefined,
+      ];
+      const server = await serveFor(t, {
+        driver,
+        message(connection) {
+          for (const data of wrong) {
+            try {
+              connection.write(data as string);
+            } catch (error) {
+              told.push(String(error));
+            }
+          }
+          connection.write("end");
+        },
+      });
+      const client = await Client.connect(t, server.address);
+      client.write("x");
+      assert.equal((await client.bytes(3)).toString(), "end");
+      assert.equal(told.length, wrong.length);
+      for (const one of told) assert.match(one, /^TypeError: expected a Uint8Array or a string/);
+    });
+
     test("one byte at a time makes the same messages", async (t) => {
       const received: string[] = [];
       const server = await serveFor(t, {
