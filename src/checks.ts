@@ -9,7 +9,7 @@ export type AnyHandlers = Handlers<unknown, unknown, unknown>;
 
 const FUNCTIONS = [
   ...["started", "broadcast", "state"],
-  ...["opened", "message", "ended", "departed", "arrived", "draining", "closed"],
+  ...["opened", "message", "ended", "departed", "arrived", "adopted", "draining", "closed"],
   ...["compute", "computed", "refused"],
 ];
 const OTHERS = ["codec", "borrow"];
@@ -57,6 +57,19 @@ export function checkHandlers(table: unknown, where: string): AnyHandlers {
     throw new OptionError(`${where} must have both compute and computed, or neither`);
   }
   return table as AnyHandlers;
+}
+
+/** What is done for each connection, and would silently be missing from one whose thread has died. */
+const PER_CONNECTION = ["state", "opened", "departed", "arrived"] as const;
+
+/** @throws OptionError for handlers that would not notice that a connection has lost its thread */
+export function checkAdoptable(table: AnyHandlers): void {
+  const missed = PER_CONNECTION.find((name) => table[name] !== undefined);
+  if (missed === undefined || table.adopted !== undefined) return;
+  throw new OptionError(
+    `adoptOrphans: these handlers have ${missed}, which is lost with a connection's thread: they need a handler ` +
+      "adopted(connection) that makes up for it (or does nothing), or leave adoptOrphans out",
+  );
 }
 
 /**

@@ -262,11 +262,20 @@ export interface Handlers<
    */
   arrived?(connection: Connection<Sent, State>): Returned;
   /**
+   * Its thread has died while it was at rest, and this one goes on with it (`adoptOrphans`): with its `id`, and nothing else.
+   * `state` is made anew, its topics are forgotten, neither `opened` nor `departed` is called; `closed` is, at its end. With
+   * `opened`, `state`, `departed` or `arrived` it is needed.
+   */
+  adopted?(connection: Connection<Sent, State>): Returned;
+  /**
    * The server is about to close: a last word can be said. The connection closes when it has nothing left to do, or, when
    * this answers `"stays"`, when its handlers close it; after the server's `drainMs` in any case.
    */
   draining?(connection: Connection<Sent, State>): LastWord;
-  /** The end, exactly once for each `opened`. `error` tells more for `error`, `protocol` and `handler`. */
+  /**
+   * The end, exactly once for each `opened`, in the thread that has it then; not where its thread dies with it. `error` tells
+   * more for `error`, `protocol` and `handler`.
+   */
   closed?(connection: Connection<Sent, State>, reason: CloseReason, error: Error | undefined): void;
 }
 

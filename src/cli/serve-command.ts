@@ -37,6 +37,7 @@ Serves FILE, a module whose default export is a table of handlers; without one, 
   --balance B       which thread gets a connection: ${BALANCES.slice(0, 2).join(", ")},
                     ${BALANCES.slice(2).join(", ")} (default least-connections)
   --pin C           bind each thread to a core: all, or a list as 0,2
+  --adopt-orphans   when a thread dies, others go on with those of its connections that are at rest
   --connections N   connections at a time (default: 80 % of the descriptor limit)
   --idle-ms N       close a connection that is silent for so long
   --drain-ms N      time to finish at SIGTERM or Ctrl-C (default 10000); a second signal ends at once
@@ -54,6 +55,7 @@ const OPTIONS = {
   "compute-threads": { type: "string" },
   balance: { type: "string" },
   pin: { type: "string" },
+  "adopt-orphans": { type: "boolean" },
   connections: { type: "string" },
   "idle-ms": { type: "string" },
   "drain-ms": { type: "string" },
@@ -128,6 +130,7 @@ function options(values: Values): ServeOptions {
     ...(computeThreads !== undefined && { computeThreads }),
     ...(balance !== undefined && { balance }),
     ...(values.pin !== undefined && { pin: coresOption(values.pin) }),
+    ...(values["adopt-orphans"] === true && { adoptOrphans: true }),
     limits: {
       ...(connections !== undefined && { connections }),
       ...(idleMs !== undefined && { idleMs }),

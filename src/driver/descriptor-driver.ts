@@ -103,7 +103,7 @@ export abstract class DescriptorDriver implements Driver {
     this.slots = new SlotTable(options.slots);
     this.flags = new Uint32Array(options.slots);
     const table = options.notes ?? new Int32Array(notesLength(options.slots));
-    this.notes = new ThreadNotes(table, options.slots);
+    this.notes = new ThreadNotes(table, options.slots, options.rests);
     this.descriptors = new Int32Array(options.slots).fill(-1);
     this.#nonBlocking = nonBlocking;
     this.outputMemory = NativeMemory.allocate(options.outputBytes);

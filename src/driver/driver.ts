@@ -167,6 +167,11 @@ export interface DriverOptions {
    */
   readonly notes?: Int32Array;
   /**
+   * Which connections are at rest, an entry a slot, likewise (thread-notes.ts): set by the reactor, zeroed by a driver with
+   * descriptors before it takes bytes out of the kernel. Left out, nobody is told.
+   */
+  readonly rests?: Int32Array | undefined;
+  /**
    * The eventfd to be woken by, instead of one of its own: it stays open when the driver is disposed of or its thread is
    * gone. Who wakes a thread that may end at any moment needs one: a number that was closed could be a connection by now.
    */

@@ -43,7 +43,7 @@ import {
 import { DescriptorDriver } from "./descriptor-driver.ts";
 import type { DriverOptions, Handle } from "./driver.ts";
 import { slotOf } from "./handle.ts";
-import { KeptInput, LARGE_RECEIVE } from "./kept-input.ts";
+import { KeptInput, LARGE_RECEIVE, tookNothing } from "./kept-input.ts";
 import {
   ACCEPTING,
   CLOSING,
@@ -243,9 +243,11 @@ export class EpollDriver extends DescriptorDriver {
   #read(handle: Handle, slot: number): void {
     const keeping = ((this.flags[slot] as number) & KEEPING) !== 0;
     const descriptor = this.descriptors[slot] as number;
+    const rested = this.notes.disturb(slot);
     const count = keeping
       ? this.#kept.receive(descriptor)
       : this.calls.receive(descriptor, this.#inputAddress, READ_BYTES);
+    if (rested !== 0 && tookNothing(count)) this.notes.leaveInPeace(slot, rested);
     if (count === -EINTR) return this.#list(handle);
     const flags = this.flags[slot] as number;
     if (count === -EAGAIN) {

@@ -6,6 +6,7 @@
 
 import { Buffer } from "node:buffer";
 import { freshSlab } from "../slabs.ts";
+import { EAGAIN, EINTR } from "../sys/errno.ts";
 import { addressOf } from "../sys/native-library.ts";
 import type { StreamCalls } from "../sys/stream-calls.ts";
 import type { DriverEvents, Handle } from "./driver.ts";
@@ -22,6 +23,11 @@ const LEAST_ROOM = 16_384;
 const MOST_ROOM = 65_536;
 /** From here on bytes that are kept are worth receiving in place. */
 export const LARGE_RECEIVE = 8192;
+
+/** Whether a receive that answered this has left everything in the kernel, and may answer otherwise next time. */
+export function tookNothing(count: number): boolean {
+  return count === -EAGAIN || count === -EINTR;
+}
 
 export class KeptInput {
   /** The slab in use. */

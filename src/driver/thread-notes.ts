@@ -6,15 +6,22 @@
 //   0–5    the driver's own descriptors: ring or epoll set, eventfd
 //   6–11   two mappings of a ring: address low, high, length in bytes
 //   12–20  three pieces of memory that the kernel may write to: likewise
-//   21–24  where in the first mapping of a ring its completions lie: offsets in bytes of head, tail, mask and entries
-//   25–    one descriptor a slot
+//   21–26  where in the first mapping of a ring its completions lie: offsets in bytes of head, tail, mask and entries, of its
+//          flags, and of the number of completions that were lost
+//   27–    one descriptor a slot
 // Invariant: a descriptor's note is gone before it is given to close(2). A number that may be used again must never be
 // closed by somebody else; better one that stays open when a thread dies between the two.
+//
+// A second table, where connections may outlive their thread, says which of them are at rest: between two messages, with
+// nothing received that is not handled, and nothing written that is not sent. An entry a slot: the connection's id while it
+// rests, else 0. Its reactor sets it (../reactor/rest.ts); the driver zeroes it whenever bytes are about to be nowhere but in
+// its thread. Invariant: whatever instruction the thread dies at, what rests has lost no byte.
 
-import { SIZEOF_CQE } from "../sys/abi.ts";
+import { IORING_SQ_CQ_OVERFLOW, SIZEOF_CQE } from "../sys/abi.ts";
 import { discardMemory, unmapMemory, viewWords } from "../sys/native-memory.ts";
 import { closeDescriptor, shutdownBoth } from "../sys/socket-calls.ts";
-import { OPERATION_ACCEPT } from "./event-cookie.ts";
+import { OPERATION_ACCEPT, OPERATION_RECEIVE } from "./event-cookie.ts";
+import { slotOf } from "./handle.ts";
 
 const OWN = 0;
 const OWN_END = 6;
@@ -23,7 +30,7 @@ const MEMORY = 12;
 const MEMORY_END = 21;
 const COMPLETIONS = 21;
 /** Entries in front of the slots'. */
-export const NOTES_AHEAD = 25;
+export const NOTES_AHEAD = 27;
 const COMPLETION_WORDS = SIZEOF_CQE / 4;
 
 /** How many entries the notes of a driver with so many slots take. */
@@ -37,17 +44,30 @@ export interface CompletionOffsets {
   readonly tail: number;
   readonly mask: number;
   readonly entries: number;
+  /** Of the submission queue: they say whether the kernel holds completions that had no room. */
+  readonly flags: number;
+  readonly lost: number;
+}
+
+/** A connection whose thread is gone: open, at rest, and nobody's but the holder's. */
+export interface Orphan {
+  readonly descriptor: number;
+  /** Of its connection, as its handlers knew it. */
+  readonly id: number;
 }
 
 /** The writing side: belongs to the driver's thread. */
 export class ThreadNotes {
   readonly #table: Int32Array;
+  /** Connections at rest, by slot, where anybody wants to know. */
+  readonly #rests: Int32Array | undefined;
 
-  /** Starts empty. @throws RangeError when the table is too short */
-  constructor(table: Int32Array, slots: number) {
-    if (table.length < notesLength(slots)) {
+  /** Starts empty. @throws RangeError when a table is too short */
+  constructor(table: Int32Array, slots: number, rests?: Int32Array) {
+    if (table.length < notesLength(slots) || (rests !== undefined && rests.length < slots)) {
       throw new RangeError(`the notes of ${slots} slots need ${notesLength(slots)} entries`);
     }
+    this.#rests = rests?.fill(0);
     this.#table = table.fill(-1);
   }
 
@@ -62,16 +82,38 @@ export class ThreadNotes {
   }
 
   noteSlot(slot: number, descriptor: number): void {
+    if (this.#rests !== undefined) this.#rests[slot] = 0;
     this.#table[NOTES_AHEAD + slot] = descriptor;
   }
 
   forgetSlot(slot: number): void {
+    if (this.#rests !== undefined) this.#rests[slot] = 0;
     this.#table[NOTES_AHEAD + slot] = -1;
   }
 
+  /** Bytes are about to be taken out of the kernel: the connection rests no more. What its entry was. */
+  disturb(slot: number): number {
+    if (this.#rests === undefined) return 0;
+    const rested = this.#rests[slot] as number;
+    if (rested !== 0) this.#rests[slot] = 0;
+    return rested;
+  }
+
+  /** None were taken after all. */
+  leaveInPeace(slot: number, rested: number): void {
+    if (this.#rests !== undefined) this.#rests[slot] = rested;
+  }
+
+  /** A receive of this slot is complete: who reads its completion is told by the slot from here on. */
+  see(slot: number, words: Int32Array, completionAt: number): void {
+    if (this.#rests === undefined) return;
+    this.#rests[slot] = 0;
+    words[completionAt + 1] = 0;
+  }
+
   /** Where a ring's completions lie in its first mapping, in bytes. */
-  noteCompletions({ head, tail, mask, entries }: CompletionOffsets): void {
-    this.#table.set([head, tail, mask, entries], COMPLETIONS);
+  noteCompletions({ head, tail, mask, entries, flags, lost }: CompletionOffsets): void {
+    this.#table.set([head, tail, mask, entries, flags, lost], COMPLETIONS);
   }
 
   /** A mapping that keeps a ring alive as long as it is there. */
@@ -84,8 +126,9 @@ export class ThreadNotes {
     this.#noteRegion(MEMORY, MEMORY_END, address, bytes);
   }
 
-  /** The driver has unmapped its ring itself. */
+  /** The driver is about to unmap its ring: what that holds of a connection can then be seen by nobody. */
   forgetRingMappings(): void {
+    this.#rests?.fill(0);
     this.#table.fill(-1, RING_MAPPINGS, MEMORY);
     this.#table.fill(-1, COMPLETIONS, NOTES_AHEAD);
   }
@@ -123,20 +166,55 @@ export function cleanUpAfterThread(table: Int32Array): number {
  * peers would wait for ever.
  */
 function closeUnseen(table: Int32Array): number {
-  const [head = -1, tail = -1, mask = -1, entries = -1] = table.subarray(COMPLETIONS, NOTES_AHEAD);
-  const bytes = table[RING_MAPPINGS + 2] as number;
-  if (entries < 0 || bytes < 0) return 0;
-  const words = viewWords(addressAt(table, RING_MAPPINGS), bytes);
   let closed = 0;
-  for (let n = words[head >> 2] as number; n !== words[tail >> 2]; n = (n + 1) | 0) {
-    const at = (entries >> 2) + (n & (words[mask >> 2] as number)) * COMPLETION_WORDS;
-    const accepted = words[at + 2] as number;
-    if (words[at + 1] !== OPERATION_ACCEPT || accepted < 0) continue;
+  forEachUnseen(table, (_, operation, accepted) => {
+    if (operation !== OPERATION_ACCEPT || accepted < 0) return;
     shutdownBoth(accepted);
     closeDescriptor(accepted);
     closed++;
-  }
+  });
   return closed;
+}
+
+/**
+ * Takes the connections that are at rest out of the notes of a thread that is gone, before the rest is cleaned up.
+ *
+ * What a ring's thread had not looked at is still in the ring: the kernel cancels what a thread has under way before anybody
+ * learns that it has ended, so nothing is added any more. A connection with bytes there does not rest; and where the
+ * ring had no room for all completions, none does.
+ */
+export function takeResting(table: Int32Array, rests: Int32Array): Orphan[] {
+  const complete = forEachUnseen(table, (handle, operation, result) => {
+    if (operation === OPERATION_RECEIVE && result >= 0) rests[slotOf(handle)] = 0;
+  });
+  const orphans: Orphan[] = [];
+  for (let slot = 0; slot < rests.length && complete; slot++) {
+    const at = NOTES_AHEAD + slot;
+    const descriptor = table[at] as number;
+    const id = (rests[slot] as number) >>> 0;
+    if (id === 0 || descriptor < 0) continue;
+    table[at] = -1;
+    orphans.push({ descriptor, id });
+  }
+  rests.fill(0);
+  return orphans;
+}
+
+/** The completions that a ring's thread has not lived to look at; false when there were more than the ring shows. */
+function forEachUnseen(
+  table: Int32Array,
+  act: (handle: number, operation: number, result: number) => void,
+): boolean {
+  const offsets = table.subarray(COMPLETIONS, NOTES_AHEAD);
+  const [head = -1, tail = -1, mask = -1, entries = -1, flags = -1, lost = -1] = offsets;
+  const bytes = table[RING_MAPPINGS + 2] as number;
+  if (entries < 0 || bytes < 0) return true;
+  const words = viewWords(addressAt(table, RING_MAPPINGS), bytes);
+  for (let n = words[head >> 2] as number; n !== words[tail >> 2]; n = (n + 1) | 0) {
+    const at = (entries >> 2) + (n & (words[mask >> 2] as number)) * COMPLETION_WORDS;
+    act(words[at] as number, words[at + 1] as number, words[at + 2] as number);
+  }
+  return ((words[flags >> 2] as number) & IORING_SQ_CQ_OVERFLOW) === 0 && words[lost >> 2] === 0;
 }
 
 function addressAt(table: Int32Array, at: number): number {

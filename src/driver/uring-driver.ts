@@ -34,7 +34,7 @@ import {
   OPERATION_WATCH,
 } from "./event-cookie.ts";
 import { slotOf } from "./handle.ts";
-import { KeptInput, LARGE_RECEIVE } from "./kept-input.ts";
+import { KeptInput, LARGE_RECEIVE, tookNothing } from "./kept-input.ts";
 import { RingTimer } from "./ring-timer.ts";
 import {
   ACCEPTING,
@@ -125,6 +125,7 @@ export class UringDriver extends UringOperations {
       const flags = words[at + 3] as number;
       // Ours from here on, and not of whoever cleans up after this thread (thread-notes.ts).
       if (operation === OPERATION_ACCEPT) words[at + 2] = -1;
+      if (operation === OPERATION_RECEIVE && result >= 0) this.notes.see(slotOf(handle), words, at);
       if (operation === OPERATION_RECEIVE) this.#received(handle, result, flags);
       else if (operation === OPERATION_SEND) this.#sent(handle, result);
       else if (operation === OPERATION_TIMER) timers++;
@@ -212,7 +213,9 @@ export class UringDriver extends UringOperations {
     const flags = this.flags[slot] as number;
     if ((flags & (WANTED | ENDED | CLOSING)) !== WANTED) return;
     if ((flags & (RECEIVING | POLLING)) === RECEIVING) return;
+    const rested = this.notes.disturb(slot);
     const count = this.#kept.receive(this.descriptors[slot] as number);
+    if (rested !== 0 && tookNothing(count)) this.notes.leaveInPeace(slot, rested);
     if (count === -EAGAIN) return;
     if (count <= 0 && count !== -EINTR) {
       this.end(handle, count);

@@ -31,6 +31,7 @@ import {
   SIZEOF_CQE,
   SIZEOF_SQE,
   SQ_OFF_ARRAY,
+  SQ_OFF_FLAGS,
   SQ_OFF_HEAD,
   SQ_OFF_MASK,
   SQ_OFF_TAIL,
@@ -128,6 +129,8 @@ export class UringRing {
       tail: cq(CQ_OFF_TAIL),
       mask: cq(CQ_OFF_MASK),
       entries: cq(CQ_OFF_CQES),
+      flags: sq(SQ_OFF_FLAGS),
+      lost: cq(CQ_OFF_OVERFLOW),
     };
     this.#sqEntries = sqEntries;
     this.#sqHeadAt = sq(SQ_OFF_HEAD) >> 2;

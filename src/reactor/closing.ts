@@ -29,23 +29,33 @@ import {
 } from "./connection.ts";
 import { HANDLER_ERRORS } from "./counters.ts";
 import type { Deadlines } from "./deadlines.ts";
+import type { Rest } from "./rest.ts";
 
 export class Closing<Message, Sent, State> {
   readonly #driver: Driver;
   readonly #limits: Limits;
   readonly #deadlines: Deadlines;
   readonly #counters: Float64Array;
+  readonly #rest: Rest | undefined;
 
-  constructor(driver: Driver, limits: Limits, deadlines: Deadlines, counters: Float64Array) {
+  constructor(
+    driver: Driver,
+    limits: Limits,
+    deadlines: Deadlines,
+    counters: Float64Array,
+    rest: Rest | undefined,
+  ) {
     this.#driver = driver;
     this.#limits = limits;
     this.#deadlines = deadlines;
     this.#counters = counters;
+    this.#rest = rest;
   }
 
   /** Half-close: nothing more is written, the peer may go on. */
   endOutput(connection: ReactorConnection<Message, Sent, State>): void {
     if ((connection.flags & (OUTPUT_ENDING | GONE)) !== 0) return;
+    this.#rest?.end(connection);
     connection.flags |= OUTPUT_ENDING;
     this.flushed(connection);
   }
@@ -56,6 +66,7 @@ export class Closing<Message, Sent, State> {
     error?: Error,
   ): void {
     if ((connection.flags & (CLOSING | GONE)) !== 0) return;
+    this.#rest?.end(connection);
     connection.reason = reason;
     connection.error = error;
     connection.flags |= CLOSING | OUTPUT_ENDING;
@@ -102,6 +113,7 @@ export class Closing<Message, Sent, State> {
     reset: boolean,
   ): void {
     if ((connection.flags & GONE) !== 0) return;
+    this.#rest?.end(connection);
     if (connection.reason === undefined || connection.pendingBytes > 0) {
       connection.reason = reason;
       connection.error = error;

@@ -66,6 +66,8 @@ export const LEAVING = 1 << 17;
 export const IMMOBILE = 1 << 18;
 /** While it was leaving, it was to be closed by a reset. */
 export const RESETTING = 1 << 19;
+/** When its thread dies while it is at rest, another one can go on with it: see rest.ts. */
+export const ADOPTABLE = 1 << 20;
 
 export class ReactorConnection<Message, Sent, State> implements Connection<Sent, State> {
   readonly id: number;
@@ -169,6 +171,7 @@ export class ReactorConnection<Message, Sent, State> implements Connection<Sent,
 
   pause(): void {
     this.flags |= PAUSED;
+    this.#reactor.rest?.end(this);
   }
 
   resume(): void {

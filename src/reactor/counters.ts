@@ -24,6 +24,7 @@ export const COUNTERS = [
   "mailboxLost",
   "arrived",
   "departed",
+  "adopted",
 ] as const;
 
 export type CounterName = (typeof COUNTERS)[number];
@@ -56,6 +57,8 @@ export const MAILBOX_LOST = 18;
 /** Connections that have come from other threads, and gone to them. */
 export const ARRIVED = 19;
 export const DEPARTED = 20;
+/** Of those that have come, the ones whose thread had died. */
+export const ADOPTED = 21;
 
 /** Doubles of one reactor: four cache lines of 64 bytes, shared with nobody. */
 export const COUNTER_STRIDE = 32;

@@ -29,6 +29,7 @@ import {
 } from "./connection.ts";
 import { INPUT_BYTES, MESSAGES } from "./counters.ts";
 import { IN_ENDED, IN_MESSAGE, type Pulse } from "./pulse.ts";
+import type { Rest } from "./rest.ts";
 import { UnreadInput } from "./unread-input.ts";
 
 /** What is overwritten after the call when borrowed bytes are debugged. */
@@ -49,6 +50,7 @@ export class Incoming<Message, Sent, State> {
   };
   readonly #poison: boolean;
   readonly #pulse: Pulse;
+  readonly #rest: Rest | undefined;
   #continuing: ReactorConnection<Message, Sent, State>[] = [];
   /** Called when a connection that is to move has no handler running any more. */
   boundary: ((connection: ReactorConnection<Message, Sent, State>) => void) | undefined;
@@ -60,6 +62,7 @@ export class Incoming<Message, Sent, State> {
     closing: Closing<Message, Sent, State>,
     poison: boolean,
     pulse: Pulse,
+    rest: Rest | undefined,
   ) {
     this.#driver = driver;
     this.#limits = limits;
@@ -67,6 +70,7 @@ export class Incoming<Message, Sent, State> {
     this.#closing = closing;
     this.#poison = poison;
     this.#pulse = pulse;
+    this.#rest = rest;
     this.#input = {
       bytes: driver.input,
       offset: 0,
@@ -118,7 +122,9 @@ export class Incoming<Message, Sent, State> {
   goOn(connection: ReactorConnection<Message, Sent, State>): void {
     if ((connection.flags & (STOPPED | CONTINUING | GONE)) !== 0) return;
     const nothing = connection.unread === undefined;
-    if (nothing && (connection.flags & (DRIVER_PAUSED | PEER_ENDED | DRAINING)) === 0) return;
+    if (nothing && (connection.flags & (DRIVER_PAUSED | PEER_ENDED | DRAINING)) === 0) {
+      return this.#rest?.later(connection);
+    }
     connection.flags |= CONTINUING;
     this.#continuing.push(connection);
     this.#driver.wake();
@@ -132,6 +138,7 @@ export class Incoming<Message, Sent, State> {
     for (const connection of list) {
       connection.flags &= ~CONTINUING;
       if ((connection.flags & (CLOSING | GONE | STOPPED)) === 0) this.#continue(connection);
+      this.#rest?.later(connection);
     }
     return true;
   }

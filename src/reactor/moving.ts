@@ -35,6 +35,7 @@ import {
 import type { Incoming } from "./incoming.ts";
 import type { Milestones } from "./milestones.ts";
 import type { Publishing } from "./publishing.ts";
+import type { Rest } from "./rest.ts";
 import type { SendQueue } from "./send-queue.ts";
 import type { Writing } from "./writing.ts";
 
@@ -54,6 +55,8 @@ export interface MovedConnection {
   readonly unsentMs: number;
   readonly hasSpoken: boolean;
   readonly paused: boolean;
+  /** Its thread has died: its state is to be made anew, and the handlers are told otherwise. */
+  readonly orphaned: boolean;
 }
 
 /** What a move needs of its reactor. */
@@ -65,8 +68,11 @@ export interface MovingReactor<Message, Sent, State> {
   readonly publishing: Publishing<Message, Sent, State>;
   readonly milestones: Milestones<Message, Sent, State>;
   readonly sends: SendQueue;
+  readonly rest: Rest | undefined;
   /** Whether it serves this connection with the handlers that other reactors have too. */
   serves(connection: ReactorConnection<Message, Sent, State>): boolean;
+  /** Whether one more connection than it must take has a place here. */
+  hasRoom(): boolean;
   /** A connection for a handle that the driver has just adopted; undefined when it cannot be made. */
   arrived(
     handle: Handle,
@@ -110,6 +116,7 @@ export class Moving<Message, Sent, State> {
     const { driver } = this.#reactor;
     if (!driver.capabilities.descriptors || (connection.flags & STAYS) !== 0) return false;
     if (!this.#reactor.serves(connection) || connection.decoder.kept === undefined) return false;
+    this.#reactor.rest?.end(connection);
     connection.flags |= MOVING;
     this.#moves.set(connection, { hand, stayed });
     this.proceed(connection);
@@ -155,6 +162,7 @@ export class Moving<Message, Sent, State> {
   /** A connection from another reactor; false: there is no room for it, and it is still the caller's. */
   arrive(moved: MovedConnection): boolean {
     const { driver, incoming, writing, publishing, milestones } = this.#reactor;
+    if (moved.orphaned && !this.#reactor.hasRoom()) return false;
     const handle = driver.adopt(moved.descriptor);
     if (handle < 0) return false;
     const connection = this.#reactor.arrived(handle, moved);
@@ -168,7 +176,8 @@ export class Moving<Message, Sent, State> {
     if (moved.input.length > 0) incoming.restore(connection, moved.input);
     if (moved.output.length > 0) writing.write(connection, moved.output);
     for (const topic of moved.topics) publishing.subscribe(connection, topic);
-    milestones.arrived(connection);
+    if (moved.orphaned) milestones.adopted(connection);
+    else milestones.arrived(connection);
     incoming.goOn(connection);
     driver.wake();
     return true;
@@ -213,6 +222,7 @@ export class Moving<Message, Sent, State> {
       unsentMs: now - connection.sentMs,
       hasSpoken: (flags & HAS_SPOKEN) !== 0,
       paused: (flags & PAUSED) !== 0,
+      orphaned: false,
     };
   }
 

@@ -16,6 +16,7 @@ export const IN_DRAINING = 5;
 export const IN_CLOSED = 6;
 export const IN_DEPARTED = 7;
 export const IN_ARRIVED = 8;
+export const IN_ADOPTED = 9;
 
 /** In words, by `doing`. */
 const DOINGS = [
@@ -28,6 +29,7 @@ const DOINGS = [
   "the closed handler",
   "the departed handler",
   "the arrived handler",
+  "the adopted handler",
 ] as const;
 
 const DOING = 0;

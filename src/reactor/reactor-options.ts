@@ -30,6 +30,11 @@ export interface ReactorOptions<Message, Sent, State> {
   readonly poison: boolean;
   /** Where it says what it is doing, for a thread that watches over this one: see pulse.ts. */
   readonly pulse?: Int32Array | undefined;
+  /**
+   * Where it says which connections are at rest, an entry a slot, for whoever hands them on when this thread dies; left out,
+   * nobody does. Shared with its driver.
+   */
+  readonly rests?: Int32Array | undefined;
   /** Told, in the middle of a turn, when the last connection has gone and nothing is being connected. */
   readonly emptied?: () => void;
   /** Where accepted connections go, when other reactors are to get some: this one's seat among them. */

@@ -16,9 +16,18 @@ import { ECANCELED, EMFILE, SystemError } from "../sys/errno.ts";
 import { Acceptor } from "./acceptor.ts";
 import { Closing } from "./closing.ts";
 import { Connecting, type ConnectTarget, connectFailure } from "./connecting.ts";
-import { BUSY, GONE, HAS_SPOKEN, HELD, MOVING, ReactorConnection } from "./connection.ts";
+import {
+  ADOPTABLE,
+  BUSY,
+  GONE,
+  HAS_SPOKEN,
+  HELD,
+  MOVING,
+  ReactorConnection,
+} from "./connection.ts";
 import {
   ACCEPTED,
+  ADOPTED,
   ARRIVED,
   BUFFER_STARVATION,
   BYTES_RECEIVED,
@@ -39,6 +48,7 @@ import { Placement } from "./placement.ts";
 import { type Mail, Publishing } from "./publishing.ts";
 import { IN_CALLBACK, Pulse } from "./pulse.ts";
 import type { ReactorOptions } from "./reactor-options.ts";
+import { Rest } from "./rest.ts";
 import { SendQueue } from "./send-queue.ts";
 import { Silence } from "./silence.ts";
 import { Writing } from "./writing.ts";
@@ -55,6 +65,8 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
   readonly incoming: Incoming<Message, Sent, State>;
   readonly writing: Writing<Message, Sent, State>;
   readonly moving: Moving<Message, Sent, State>;
+  /** Only where connections may outlive this thread. */
+  readonly rest: Rest | undefined;
   readonly #milestones: Milestones<Message, Sent, State>;
   readonly publishing: Publishing<Message, Sent, State>;
   readonly #mail: Mail | undefined;
@@ -87,12 +99,14 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     this.#connections = new Array(options.slots);
     this.driver = options.makeDriver(this);
     this.#deadlines = new Deadlines(options.slots, TICK_MS, this.driver.now());
-    this.#sends = new SendQueue(this.driver, options.counters, (connection, errno) =>
-      this.#failed(connection as ReactorConnection<Message, Sent, State>, "send", errno),
-    );
+    const rest = options.rests === undefined ? undefined : new Rest(options.rests);
+    this.rest = rest;
+    const failed = (connection: unknown, errno: number) =>
+      this.#failed(connection as ReactorConnection<Message, Sent, State>, "send", errno);
+    this.#sends = new SendQueue(this.driver, options.counters, failed, rest);
     const { driver, limits } = this;
     const { counters } = options;
-    this.closing = new Closing(driver, limits, this.#deadlines, counters);
+    this.closing = new Closing(driver, limits, this.#deadlines, counters, rest);
     this.writing = new Writing(limits, options.overflow, this.#sends, this.closing);
     this.#mail = options.mail;
     this.publishing = new Publishing(options, this.#table.codec, this.#sends.arena, this);
@@ -104,8 +118,9 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
       this.closing,
       options.poison,
       this.#pulse,
+      rest,
     );
-    this.#milestones = new Milestones(driver, this.incoming, this.closing, this.#pulse);
+    this.#milestones = new Milestones(driver, this.incoming, this.closing, this.#pulse, rest);
     this.#acceptor = new Acceptor(driver, limits, counters);
     this.#placement = options.placement && new Placement(options.placement, driver);
     this.#connecting = new Connecting(driver, this.#deadlines);
@@ -121,7 +136,9 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
       ...{ driver, closing, incoming, writing, publishing },
       milestones: this.#milestones,
       sends: this.#sends,
+      rest: this.rest,
       serves: (connection) => connection.table === this.#table,
+      hasRoom: () => !this.#draining && this.#count < this.limits.connections,
       arrived: (handle, moved) => this.#enter(handle, moved),
       departed: (connection) => {
         this.#leave(connection);
@@ -268,6 +285,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     if (now >= this.#silence.sweepMs) this.#silence.sweep(this.#connections, now);
     if (this.#sends.hasWork) this.#flush(now);
     this.#account();
+    this.rest?.settle();
     // The thread may be somebody else's until this is called again: what is written then must not get this time.
     this.#nowMs = -1;
     return ran;
@@ -324,6 +342,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     connection.activeMs = this.nowMs();
     connection.flags |= HAS_SPOKEN;
     this.incoming.received(connection, offset, offset + result);
+    this.rest?.consider(connection);
   }
 
   sent(handle: Handle, result: number): void {
@@ -337,6 +356,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     if (connection.pendingBytes <= this.limits.lowWaterBytes) this.#drained(connection);
     if (connection.pendingBytes > 0) return;
     this.closing.flushed(connection);
+    this.rest?.consider(connection);
     if ((connection.flags & MOVING) !== 0) this.moving.proceed(connection);
   }
 
@@ -438,6 +458,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     connection.countedAddress = this.#acceptor.take(handle, this.#count + 1);
     this.#list(connection);
     this.#counters[ARRIVED] = (this.#counters[ARRIVED] as number) + 1;
+    if (moved.orphaned) this.#counters[ADOPTED] = (this.#counters[ADOPTED] as number) + 1;
     // What is left of its deadline is found out when this one fires.
     this.#deadlines.set(slotOf(handle), now);
     return connection;
@@ -457,10 +478,14 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
   ): ReactorConnection<Message, Sent, State> | undefined {
     try {
       // `state` without a maker is undefined, which is what State is then.
-      const state = (moved === undefined ? table.handlers.state?.() : moved.state) as State;
+      const fresh = moved === undefined || moved.orphaned;
+      const state = (fresh ? table.handlers.state?.() : moved.state) as State;
       const decoder = table.codec.decoder();
       const id = moved?.id ?? (Atomics.add(this.#ids, 0, 1) + 1) >>> 0;
-      return new ReactorConnection(this, handle, id, table, decoder, state, now);
+      const connection = new ReactorConnection(this, handle, id, table, decoder, state, now);
+      const adoptable = table === this.#table && decoder.kept !== undefined;
+      if (this.rest !== undefined && adoptable) connection.flags |= ADOPTABLE;
+      return connection;
     } catch (error) {
       this.#counters[HANDLER_ERRORS] = (this.#counters[HANDLER_ERRORS] as number) + 1;
       table.report(error);

@@ -9,6 +9,7 @@ import type { Driver } from "../driver/driver.ts";
 import { DIRTY, GONE, LEAVING, type ReactorConnection, SENDING } from "./connection.ts";
 import { BYTES_SENT } from "./counters.ts";
 import { BLOCK_BYTES, LARGEST_BLOCK, NO_BLOCK, OutputArena } from "./output-arena.ts";
+import type { Rest } from "./rest.ts";
 
 /** The part of a connection that the queue works on: its types do not matter here. */
 type Sender = ReactorConnection<unknown, unknown, unknown>;
@@ -25,6 +26,7 @@ export class SendQueue {
   readonly #sendsNow: boolean;
   readonly #counters: Float64Array;
   readonly #failed: (connection: Sender, errno: number) => void;
+  readonly #rest: Rest | undefined;
   /** Connections to flush: the first #dirtyCount entries. Never shrunk, so that a turn allocates nothing. */
   readonly #dirty: (Sender | undefined)[] = [];
   #dirtyCount = 0;
@@ -36,11 +38,13 @@ export class SendQueue {
     driver: Driver,
     counters: Float64Array,
     failed: (connection: Sender, errno: number) => void,
+    rest?: Rest,
   ) {
     this.#driver = driver;
     this.#sendsNow = driver.capabilities.sendNow;
     this.#counters = counters;
     this.#failed = failed;
+    this.#rest = rest;
     this.#waits = driver.capabilities.waits;
     this.arena = new OutputArena(driver.output);
   }
@@ -74,6 +78,9 @@ export class SendQueue {
   #sendNow(connection: Sender, data: Uint8Array): number {
     if (!this.#sendsNow || connection.pendingBytes > 0) return 0;
     if ((connection.flags & (GONE | LEAVING)) !== 0) return 0;
+    // Of a message only a part may leave.
+    this.#rest?.end(connection);
+    this.#rest?.later(connection);
     const count = this.#driver.sendNow(connection.handle, data);
     if (count < 0) this.#failed(connection, count);
     if (count <= 0) return count;
@@ -196,6 +203,7 @@ export class SendQueue {
 
   #list(connection: Sender): void {
     if ((connection.flags & (DIRTY | SENDING)) !== 0) return;
+    this.#rest?.end(connection);
     connection.flags |= DIRTY;
     this.#dirty[this.#dirtyCount++] = connection;
     // Where the thread is not ours, a write from a timer or a promise must ask for the turn that flushes it.

@@ -11,7 +11,7 @@ import {
   READY_FOR_PORTS,
 } from "./compute-messages.ts";
 import type { ModelPlan } from "./models/model.ts";
-import { Supervisor, type ThreadKind } from "./supervisor.ts";
+import { type Leavings, Supervisor, type ThreadKind } from "./supervisor.ts";
 
 /** Says something to a thread, with the ports that go to it. */
 export type Say = (message: unknown, transfer: readonly MessagePort[]) => void;
@@ -109,9 +109,9 @@ export class ComputeThreads implements ThreadKind {
     return { module: handlers.module.href };
   }
 
-  left(seat: number): number {
+  left(seat: number): Leavings {
     this.#ready.delete(seat);
-    return 0;
+    return { ended: 0, adopted: 0 };
   }
 
   heard(seat: number, message: unknown): void {

@@ -12,7 +12,8 @@ import { READY_FOR_PORTS } from "./compute-messages.ts";
 import type { ComputeThreads } from "./compute-threads.ts";
 import type { Mailboxes } from "./mailboxes.ts";
 import type { ModelPlan } from "./models/model.ts";
-import { Moves } from "./moves.ts";
+import { Moves, type MovesOptions } from "./moves.ts";
+import { Orphans } from "./orphans.ts";
 import { ReactorKind } from "./reactor-kind.ts";
 import { Supervisor } from "./supervisor.ts";
 import type { ServerMail } from "./thread-mail.ts";
@@ -38,6 +39,7 @@ export class Generation {
   readonly #threads: Supervisor<Address>;
   readonly #balancing: Balancing | undefined;
   readonly #moves: Moves;
+  readonly #orphans: Orphans | undefined;
   readonly #allRetired = deferred<void>();
   #retired = 0;
 
@@ -46,12 +48,14 @@ export class Generation {
     const { threads, onError } = plan.options;
     this.#options = options;
     this.#balancing = balancingOf(plan, limits.connections);
-    this.#moves = new Moves({
+    const ways: MovesOptions = {
       seats: threads,
       counters: plan.counters,
       say: (seat, message) => this.#threads.say(seat, message),
       works: (seat) => this.#threads.works(seat),
-    });
+    };
+    this.#moves = new Moves(ways);
+    if (plan.options.adoptOrphans) this.#orphans = new Orphans(this.#moves, ways);
     const kind = new ReactorKind({
       plan,
       seats: threads,
@@ -61,6 +65,7 @@ export class Generation {
       target,
       balancing: this.#balancing,
       moves: this.#moves,
+      orphans: this.#orphans,
       compute: pool,
       heard: (seat, message) => {
         if (message === RETIRED && ++this.#retired === threads) this.#allRetired.resolve();
@@ -113,6 +118,7 @@ export class Generation {
 
   /** See Supervisor. */
   async close(drainMs: number, graceMs: number): Promise<boolean> {
+    this.#orphans?.close();
     const clean = await this.#threads.close(drainMs, graceMs);
     // Its reactors may have waited for results until now.
     await this.#options.pool?.close();
@@ -122,6 +128,7 @@ export class Generation {
 
   /** Ends without draining. */
   async abandon(): Promise<void> {
+    this.#orphans?.close();
     await Promise.all([this.#threads.abandon(), this.#options.pool?.abandon()]);
     this.#release();
   }

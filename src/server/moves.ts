@@ -60,6 +60,8 @@ interface Ticket {
   to: number;
   /** Seats that have refused it. */
   readonly refused: Set<number>;
+  /** Takes it back when all have; else it is closed. */
+  readonly homeless: (() => void) | undefined;
 }
 
 /** A connection whose handler stays busy for longer stays where it is. */
@@ -94,7 +96,7 @@ export class Moves {
   }
 
   heard(seat: number, message: MoveFromThread): void {
-    if (message.kind === "gave") this.#pass(seat, message.to, message.moved);
+    if (message.kind === "gave") this.send(seat, message.to, message.moved);
     else if (message.kind === "gaveAll") this.#giving.delete(seat);
     else this.#took(message.ticket, message.taken);
     this.#settle();
@@ -111,6 +113,24 @@ export class Moves {
       else this.#took(number, false);
     }
     this.#settle();
+  }
+
+  /**
+   * A connection of one seat that is with nobody goes to another one, or whoever takes it. Without `homeless` it is closed
+   * when nobody does.
+   */
+  send(from: number, to: number, moved: MovedConnection, homeless?: () => void): void {
+    const ticket: Ticket = { moved, from, to: -1, refused: new Set(), homeless };
+    const number = this.#nextTicket++;
+    this.#tickets.set(number, ticket);
+    this.#offer(number, ticket, to);
+  }
+
+  /** Closes a connection of a seat that is with nobody. */
+  drop(from: number, moved: MovedConnection): void {
+    closeDescriptor(moved.descriptor);
+    const counters = countersOf(this.#options.counters, from);
+    counters[CLOSED] = (counters[CLOSED] as number) + 1;
   }
 
   /** After the end of the last thread: nobody takes what is still on its way. */
@@ -151,19 +171,12 @@ export class Moves {
     return countersOf(this.#options.counters, seat)[CONNECTIONS] as number;
   }
 
-  #pass(from: number, to: number, moved: MovedConnection): void {
-    const ticket: Ticket = { moved, from, to: -1, refused: new Set() };
-    const number = this.#nextTicket++;
-    this.#tickets.set(number, ticket);
-    this.#offer(number, ticket, to);
-  }
-
   #took(number: number, taken: boolean): void {
     const ticket = this.#tickets.get(number);
     if (ticket === undefined) return;
     if (taken) {
       this.#tickets.delete(number);
-      if (ticket.to !== ticket.from) this.#moved++;
+      if (ticket.to !== ticket.from && !ticket.moved.orphaned) this.#moved++;
       return;
     }
     ticket.refused.add(ticket.to);
@@ -181,9 +194,8 @@ export class Moves {
     }
     // There is no thread left that could serve it.
     this.#tickets.delete(number);
-    closeDescriptor(ticket.moved.descriptor);
-    const counters = countersOf(this.#options.counters, ticket.from);
-    counters[CLOSED] = (counters[CLOSED] as number) + 1;
+    if (ticket.homeless === undefined) this.drop(ticket.from, ticket.moved);
+    else ticket.homeless();
   }
 
   #settle(): void {

@@ -66,6 +66,13 @@ export interface ServeOptions extends ConnectionOptions {
    * in turns. Default false: the kernel chooses. Linux with node:ffi; not for `event-loop`, whose thread is the caller's.
    */
   readonly pin?: boolean | readonly number[];
+  /**
+   * When a thread dies, those of its connections that are at rest go on in another one: between two messages, nothing unread,
+   * unhandled or unsent. They keep their id and lose their state: see the handler `adopted`. A message counts as handled when
+   * `message` has returned, or its promise is settled. Default false: all end with their thread. For `multi-reactor` and
+   * `hybrid`, with io_uring or epoll.
+   */
+  readonly adoptOrphans?: boolean;
   /** Connections that the kernel may queue before they are accepted, 1 to 65535. Default 4096 (see net.core.somaxconn). */
   readonly backlog?: number;
   readonly limits?: Partial<Limits>;
@@ -101,6 +108,7 @@ export interface CheckedOptions {
   readonly balance: Balance | undefined;
   /** Cores for its threads, in turns; empty: any. */
   readonly cores: readonly number[];
+  readonly adoptOrphans: boolean;
   readonly backlog: number;
   readonly limits: Limits;
   /** The caller chose the number of connections: it is not to be lowered silently. */
@@ -152,6 +160,7 @@ export function checkOptions(options: ServeOptions, fromModule: boolean): Checke
     balance:
       options.balance === undefined ? undefined : oneOf("balance", options.balance, BALANCES),
     cores: coresFor(options.pin ?? false, model),
+    adoptOrphans: adoptsOrphans(options.adoptOrphans ?? false, model),
     backlog: integer("backlog", options.backlog ?? 4096, 1, 65_535),
     limits: completeLimits(options.limits),
     connectionsChosen: options.limits?.connections !== undefined,
@@ -161,6 +170,17 @@ export function checkOptions(options: ServeOptions, fromModule: boolean): Checke
     socket: socketOptions(options),
     onError: reporter(options.onError),
   };
+}
+
+/** @throws OptionError for a model whose threads cannot go on with each other's connections */
+function adoptsOrphans(wanted: boolean, model: ModelName): boolean {
+  if (typeof wanted !== "boolean") {
+    throw new OptionError(`adoptOrphans must be true or false, not ${String(wanted)}`);
+  }
+  if (!wanted || model === "multi-reactor" || model === "hybrid") return wanted;
+  throw new OptionError(
+    `model ${model} cannot adopt connections: leave out adoptOrphans, or use multi-reactor`,
+  );
 }
 
 /** @throws OptionError for a core that this process may not run on, and where threads cannot be pinned */

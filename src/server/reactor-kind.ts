@@ -5,12 +5,18 @@ import { extname } from "node:path";
 import type { ResourceLimits } from "node:worker_threads";
 import { type ServingDriver, sharesDescriptors } from "../driver/choose-driver.ts";
 import type { ListenTarget } from "../driver/driver.ts";
-import { cleanUpAfterThread, NOTES_AHEAD, notesLength } from "../driver/thread-notes.ts";
+import {
+  cleanUpAfterThread,
+  NOTES_AHEAD,
+  notesLength,
+  takeResting,
+} from "../driver/thread-notes.ts";
 import type { Limits } from "../limits.ts";
 import {
   CLOSED,
   CONNECTIONS,
   countersOf,
+  DEPARTED,
   INPUT_BYTES,
   MESSAGES,
   OUTPUT_BYTES,
@@ -25,8 +31,9 @@ import type { MailboxSeat } from "./mailbox.ts";
 import { Mailboxes } from "./mailboxes.ts";
 import type { ModelPlan } from "./models/model.ts";
 import { isMoved, type Moves } from "./moves.ts";
+import type { Orphans } from "./orphans.ts";
 import { slotsFor } from "./reactor-thread.ts";
-import type { ThreadKind } from "./supervisor.ts";
+import type { Leavings, ThreadKind } from "./supervisor.ts";
 import { MailToThreads, type ServerMail } from "./thread-mail.ts";
 import type { Beat } from "./watchdog.ts";
 import type { ReactorStart } from "./worker-messages.ts";
@@ -50,6 +57,8 @@ export interface ReactorKindOptions {
   readonly heard?: (seat: number, message: unknown) => void;
   /** How connections move between them, when they do. */
   readonly moves?: Moves | undefined;
+  /** Who finds a thread for connections whose own has died, when somebody does. */
+  readonly orphans?: Orphans | undefined;
   /** Bounds of its heap. */
   readonly resourceLimits?: ResourceLimits;
 }
@@ -63,6 +72,8 @@ export class ReactorKind implements ThreadKind {
   readonly mail: ServerMail;
   /** What each thread is doing. */
   readonly #pulses: readonly Int32Array<SharedArrayBuffer>[];
+  /** Which connections of each thread are at rest, where another one may adopt them. */
+  readonly #rests: readonly Int32Array<SharedArrayBuffer>[];
   readonly #options: ReactorKindOptions;
   readonly #mailboxes: Mailboxes;
   readonly #boxes: (MailboxSeat | undefined)[] = [];
@@ -74,9 +85,14 @@ export class ReactorKind implements ThreadKind {
     this.#mailboxes =
       options.mailboxes ?? new Mailboxes(seats, options.limits, sharesDescriptors(driver));
     this.mail = new MailToThreads(this.#mailboxes);
-    const entries = notesLength(slotsFor(options.limits.connections));
+    const slots = slotsFor(options.limits.connections);
+    const entries = notesLength(slots);
     this.notes = Array.from({ length: options.seats }, () =>
       new Int32Array(new SharedArrayBuffer(entries * 4)).fill(-1),
+    );
+    this.#rests = Array.from(
+      { length: options.orphans === undefined ? 0 : seats },
+      () => new Int32Array(new SharedArrayBuffer(slots * 4)),
     );
     this.#pulses = Array.from({ length: options.seats }, makePulse);
   }
@@ -101,6 +117,7 @@ export class ReactorKind implements ThreadKind {
       place: { thread: seat, threads: options.threads, mailbox },
       counters: countersOf(counters, seat),
       notes: this.#notesOf(seat),
+      rests: this.#rests[seat],
       ids: plan.ledger.ids,
       pulse: this.#pulseOf(seat),
       core: options.cores[seat % options.cores.length],
@@ -124,15 +141,24 @@ export class ReactorKind implements ThreadKind {
     else this.#options.heard?.(seat, message);
   }
 
-  left(seat: number): number {
-    this.#options.moves?.left(seat, this.#notesOf(seat));
-    cleanUpAfterThread(this.#notesOf(seat));
+  began(seat: number): void {
+    this.#options.orphans?.began(seat);
+  }
+
+  left(seat: number, replaced: boolean): Leavings {
+    const notes = this.#notesOf(seat);
+    const rests = this.#rests[seat];
+    this.#options.moves?.left(seat, notes);
+    const orphans = rests === undefined || !replaced ? [] : takeResting(notes, rests);
+    cleanUpAfterThread(notes);
     this.#options.balancing?.left(seat);
     this.#options.compute?.reactorLeft(seat);
     const mailbox = this.#boxes[seat];
     if (mailbox !== undefined) this.#mailboxes.vacate(mailbox);
     this.#boxes[seat] = undefined;
-    return countAsClosed(countersOf(this.#options.plan.counters, seat));
+    const ended = countAsClosed(countersOf(this.#options.plan.counters, seat), orphans.length);
+    this.#options.orphans?.adopt(seat, orphans);
+    return { ended, adopted: orphans.length };
   }
 
   /** Once all threads have ended. */
@@ -162,17 +188,18 @@ export class ReactorKind implements ThreadKind {
 }
 
 /**
- * What the thread had open and kept is gone with it; the next thread on its seat goes on counting from there. How many
- * connections it had.
+ * What the thread had open and kept is gone with it, but for some connections; the next thread on its seat goes on counting
+ * from there. How many connections have ended with it.
  */
-function countAsClosed(counters: Float64Array): number {
-  const connections = counters[CONNECTIONS] as number;
-  counters[CLOSED] = (counters[CLOSED] as number) + connections;
+function countAsClosed(counters: Float64Array, departed: number): number {
+  const ended = (counters[CONNECTIONS] as number) - departed;
+  counters[CLOSED] = (counters[CLOSED] as number) + ended;
+  counters[DEPARTED] = (counters[DEPARTED] as number) + departed;
   counters[CONNECTIONS] = 0;
   counters[OUTPUT_BYTES] = 0;
   counters[INPUT_BYTES] = 0;
   counters[SUBSCRIPTIONS] = 0;
-  return connections;
+  return ended;
 }
 
 /** The worker's file beside this one: .ts while developing, .js as published. */

@@ -1,6 +1,6 @@
 // One reactor with its driver and its loop, running in the calling thread: the piece that every model is made of.
 
-import type { AnyHandlers } from "../checks.ts";
+import { type AnyHandlers, checkAdoptable } from "../checks.ts";
 import { deferred } from "../deferred.ts";
 import { makeDriver, type ServingDriver } from "../driver/choose-driver.ts";
 import type { Handle, ListenTarget } from "../driver/driver.ts";
@@ -31,6 +31,7 @@ export interface ReactorThreadOptions {
   /** What the driver holds of the process, for whoever cleans up after this thread. */
   readonly notes?: Int32Array;
   /** See ReactorOptions. */
+  readonly rests?: Int32Array | undefined;
   readonly ids?: Int32Array | undefined;
   readonly report: (error: unknown) => void;
   /** See ReactorOptions. */
@@ -66,9 +67,13 @@ export class ReactorThread {
   #deadline: NodeJS.Timeout | undefined;
   #cutOff = 0;
 
-  /** Starts turning at once. @throws SystemError when the host refuses the driver */
+  /**
+   * Starts turning at once.
+   * @throws SystemError when the host refuses the driver, OptionError when its connections cannot be adopted and are to be
+   */
   constructor(options: ReactorThreadOptions) {
-    const { limits, notes, place, placement } = options;
+    const { limits, notes, place, placement, rests } = options;
+    if (rests !== undefined) checkAdoptable(options.handlers);
     this.#handlers = options.handlers;
     this.mail = new ThreadMail(options);
     const wakeDescriptor = place.mailbox?.wakeDescriptor ?? -1;
@@ -81,6 +86,7 @@ export class ReactorThread {
       mail: this.mail,
       slots,
       ids: options.ids,
+      rests,
       counters: options.counters,
       report: options.report,
       placement,
@@ -92,6 +98,7 @@ export class ReactorThread {
           events,
           slots,
           outputBytes: limits.outputBytes,
+          rests,
           ...(notes !== undefined && { notes }),
           ...(wakeDescriptor >= 0 && { wakeDescriptor }),
         }),

@@ -112,6 +112,7 @@ const OPTION_NAMES: ReadonlySet<string> = new Set<keyof ServeOptions>([
   "computeThreads",
   "balance",
   "pin",
+  "adoptOrphans",
   "backlog",
   "limits",
   "overflow",
@@ -161,6 +162,11 @@ async function start(
     balance: balanceOf(given, driver.driver, hasDescriptors),
     socket: socketOptionsOf(given.socket, driver.driver, hasDescriptors),
   };
+  if (options.adoptOrphans && !hasDescriptors) {
+    throw new OptionError(
+      `the ${driver.driver} driver cannot adopt connections: leave out adoptOrphans, or choose another driver`,
+    );
+  }
   const ledger = new Ledger(options.threads);
   const counters = ledger.open();
   const model = await MODELS[options.model]({ options, driver, handlers, counters, ledger });

@@ -33,12 +33,25 @@ export interface ThreadKind {
   name(seat: number): string;
   /** Given to the worker as its workerData, with `port` added. */
   startData(seat: number): object;
-  /** The thread of a seat is gone, however it ended: clean up what it left, and say how many connections that were. */
-  left(seat: number): number;
+  /** The thread of a seat works. */
+  began?(seat: number): void;
+  /**
+   * The thread of a seat is gone, however it ended: clean up what it left, and say how many connections that were. `replaced`:
+   * another one takes its place.
+   */
+  left(seat: number, replaced: boolean): Leavings;
   /** How the thread gets on; one that cannot say so is not watched. */
   beat?(seat: number): Beat;
   /** What the thread has to say to its model. */
   heard?(seat: number, message: unknown): void;
+}
+
+/** Connections of a thread that is gone. */
+export interface Leavings {
+  /** They have ended with it. */
+  readonly ended: number;
+  /** They go on in other threads. */
+  readonly adopted: number;
 }
 
 export interface SupervisorOptions {
@@ -189,6 +202,7 @@ export class Supervisor<Ready> {
       this.#watchdog.watch(seat.index, worker, kind.beat.bind(kind, seat.index));
     }
     seat.ready.resolve(ready);
+    kind.began?.(seat.index);
   }
 
   #late(seat: Seat<Ready>): void {
@@ -224,10 +238,11 @@ export class Supervisor<Ready> {
     seat.worker = undefined;
     seat.port?.close();
     seat.port = undefined;
-    const connections = kind.left(seat.index);
-    const many = connections === 1 ? "1 connection" : `${connections} connections`;
-    const told = `${kind.name(seat.index)} ${text}; ${many} ended with it`;
-    const error = new ThreadEndedError(seat.index, reason, connections, told, cause);
+    const left = kind.left(seat.index, !this.#closing);
+    const many = left.ended === 1 ? "1 connection" : `${left.ended} connections`;
+    const others = left.adopted === 0 ? "" : `, ${left.adopted} go on in other threads`;
+    const told = `${kind.name(seat.index)} ${text}; ${many} ended with it${others}`;
+    const error = new ThreadEndedError(seat.index, reason, left, told, cause);
     seat.ready.reject(error);
     seat.closed?.resolve(false);
     if (this.#closing) return;

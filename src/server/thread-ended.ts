@@ -19,18 +19,21 @@ export class ThreadEndedError extends Error {
   readonly thread: number;
   /** How many connections ended with it. */
   readonly connections: number;
+  /** How many go on in other threads (`adoptOrphans`). */
+  readonly adopted: number;
 
   constructor(
     thread: number,
     reason: ThreadEndReason,
-    connections: number,
+    connections: { readonly ended: number; readonly adopted: number },
     text: string,
     cause: unknown,
   ) {
     super(text, cause === undefined ? undefined : { cause });
     this.thread = thread;
     this.reason = reason;
-    this.connections = connections;
+    this.connections = connections.ended;
+    this.adopted = connections.adopted;
   }
 }
 

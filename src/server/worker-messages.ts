@@ -21,6 +21,8 @@ export interface ReactorStart {
   readonly place: ThreadPlace;
   readonly counters: Float64Array;
   readonly notes: Int32Array;
+  /** See ReactorOptions. */
+  readonly rests: Int32Array | undefined;
   readonly ids: Int32Array;
   /** Its seat among the reactors that hand connections to each other, when they do. */
   readonly placement?: PlacementSeat;

@@ -56,6 +56,7 @@ async function run(start: ReactorStart & WithPort): Promise<void> {
       place: start.place,
       counters: start.counters,
       notes: start.notes,
+      rests: start.rests,
       ids: start.ids,
       placement: start.placement,
       pulse: start.pulse,

@@ -131,6 +131,7 @@ describe("the documents", () => {
       computeThreads: true,
       balance: true,
       pin: true,
+      adoptOrphans: true,
       backlog: true,
       limits: true,
       overflow: true,
