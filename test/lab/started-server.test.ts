@@ -64,11 +64,15 @@ describe("a server that is started", { skip, concurrency: true }, () => {
   }
 
   test("that cannot be: says why", async () => {
-    const start = (...command: string[]) => StartedServer.start({ command, startMs: 300 });
-    await assert.rejects(start("no-such-program"), /could not be started: no-such-program ENOENT/);
-    const dies = start(process.execPath, "-e", "console.log('sorry'); process.exit(3)");
+    const start = (startMs: number, ...command: string[]) =>
+      StartedServer.start({ command, startMs });
+    await assert.rejects(
+      start(10_000, "no-such-program"),
+      /could not be started: no-such-program ENOENT/,
+    );
+    const dies = start(60_000, process.execPath, "-e", "console.log('sorry'); process.exit(3)");
     await assert.rejects(dies, /could not be started: it ended with 3; it said: sorry/);
-    const deaf = start(process.execPath, "-e", "setInterval(() => {}, 1000)");
+    const deaf = start(300, process.execPath, "-e", "setInterval(() => {}, 1000)");
     await assert.rejects(deaf, /does not accept connections at 127\.0\.0\.1:\d+/);
   });
 });
