@@ -68,6 +68,8 @@ export class HeldConnections {
 
   async #untilAnswered({ count, patienceMs }: HoldOptions): Promise<void> {
     const deadlineMs = performance.now() + patienceMs;
-    while (this.#answered < count && performance.now() < deadlineMs) await sleep(10);
+    // Who was refused will not be answered.
+    const settled = () => this.#answered + this.#failed >= count;
+    while (!settled() && performance.now() < deadlineMs) await sleep(10);
   }
 }

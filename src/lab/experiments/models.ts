@@ -1,6 +1,7 @@
 // models: the same handler and the same load under every concurrency model and driver, over the number of connections.
 
 import { availableParallelism } from "node:os";
+import type { ModelName } from "../../server/options.ts";
 import {
   type Contender,
   MOST_THREADS,
@@ -59,8 +60,16 @@ export function echoContenders(
       model,
       driver,
       handlers: ownModule("./served/costly-lines"),
-      threads: driver === undefined ? blocking : availableParallelism(),
+      threads: driver === undefined ? blockingThreads(model, blocking) : availableParallelism(),
       computeThreads: availableParallelism(),
     }),
   );
+}
+
+/**
+ * As many as there are connections. Where each connection has a thread started for it, that is no more than a bound: those of the load before
+ * may still be ending when the next ones come, which would be refused for it.
+ */
+function blockingThreads(model: ModelName, connections: number): number {
+  return model === "thread-per-connection" ? connections * 2 : connections;
 }
