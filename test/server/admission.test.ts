@@ -131,9 +131,9 @@ for (const { name: driver, skip } of DRIVERS) {
         ...endings.handlers,
         limits: { outputBytes: MIB, connectionOutputBytes: MIB },
         message(connection, bytes) {
-          // Small pieces: each takes a block of its own in the arena's books.
           if (bytes.toString() !== "flood") return void connection.write(bytes);
-          for (let n = 0; n < 20 && connection.open; n++) connection.write(pattern(60 * KIB));
+          // Small pieces wait for the end of the turn; large ones would leave at once, as far as the socket takes them.
+          for (let n = 0; n < 400 && connection.open; n++) connection.write(pattern(4 * KIB));
         },
       });
       const other = await Client.connect(t, server.address);
