@@ -62,6 +62,9 @@ export function readPeer(tlvs: readonly Tlv[]): Peer {
   };
 }
 
+/** Who has told nothing yet. */
+export const UNTOLD: Peer = readPeer([]);
+
 function bounded(tlvs: readonly Tlv[], key: number, name: keyof WireLimits): number {
   const bound = WIRE_LIMITS[name];
   const value = tlvU32(tlvs, key);

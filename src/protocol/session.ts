@@ -28,7 +28,7 @@ import { Handshake, PHASE } from "./handshake.ts";
 import { IncomingStreams } from "./incoming-streams.ts";
 import { Outgoing, type OutgoingHost } from "./outgoing.ts";
 import { OutgoingStreams } from "./outgoing-streams.ts";
-import { type Peer, readPeer } from "./peer.ts";
+import { type Peer, UNTOLD } from "./peer.ts";
 import type { Replay } from "./replay.ts";
 import type { SessionEnd, SessionEvents, Transport } from "./session-events.ts";
 import { SessionTime } from "./session-time.ts";
@@ -69,7 +69,7 @@ export class Session implements FrameSink, OutgoingHost, Writing {
   /** What this side has of it; see `packing`. */
   readonly compression: Compression | undefined;
   /** What the peer has told of itself; the defaults before that. */
-  peer: Peer = readPeer([]);
+  peer: Peer = UNTOLD;
   /** In force once it is there: set before the session is ready. */
   replay: Replay | undefined = undefined;
   /** GOAWAY was sent: no new streams of the peer's are taken on. */

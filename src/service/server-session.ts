@@ -23,6 +23,7 @@ import type { Subscription } from "./subscription.ts";
 type ServiceConnection = Connection<never, ServerSession | undefined>;
 
 const AGENT = "sluice";
+const NO_TLVS: readonly Tlv[] = Object.freeze([]);
 
 export class ServerSession implements SessionEvents, Transport, CallingPeer, LiveSession {
   readonly hub: Hub;
@@ -30,15 +31,15 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer, Liv
   readonly connection: ServiceConnection;
   identity: unknown = undefined;
   /** Streams whose next message waits for room. */
-  readonly #waiting = new Set<() => void>();
+  #waiting: Set<() => void> | undefined;
   #exchange: AuthExchange | undefined;
   #method = 0;
   #step = 0;
   #awaitingDrain = false;
   /** What the client asked to resume. */
-  #hello: readonly Tlv[] = [];
+  #hello: readonly Tlv[] = NO_TLVS;
   /** Subscriptions that outlive the connection. */
-  readonly #kept: Subscription[] = [];
+  #kept: Subscription[] | undefined;
 
   constructor(hub: Hub, connection: ServiceConnection) {
     this.hub = hub;
@@ -171,7 +172,7 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer, Liv
     }
     this.#exchange = undefined;
     const hello = this.#hello;
-    this.#hello = [];
+    this.#hello = NO_TLVS;
     const { handshake } = this.session;
     if (!this.hub.lost.wanted(hello)) return handshake.accept(tlvs);
     this.hub.lost.resume(this, hello, (resumption) => this.#goOn(resumption, tlvs));
@@ -199,6 +200,7 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer, Liv
     const { replay, draining, peerGoaway } = this.session;
     if (replay?.resumable !== true || draining || peerGoaway !== undefined) return false;
     subscription.lose(replay);
+    this.#kept ??= [];
     this.#kept.push(subscription);
     return true;
   }
@@ -255,13 +257,16 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer, Liv
 
   /** Calls back once there may be room for messages again. */
   waitForRoom(again: () => void): void {
+    this.#waiting ??= new Set();
     this.#waiting.add(again);
   }
 
   roomAgain(): void {
     this.hub.topics.roomAgain(this);
-    for (const again of [...this.#waiting]) {
-      this.#waiting.delete(again);
+    const waiting = this.#waiting;
+    if (waiting === undefined) return;
+    for (const again of [...waiting]) {
+      waiting.delete(again);
       again();
     }
   }
@@ -307,10 +312,11 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer, Liv
     if (replay !== undefined) this.hub.lost.ended(replay);
     const cut = (byPeer && code === undefined) || code === GOAWAY.SESSION_REPLACED;
     const lost = cut && replay?.resumable === true;
-    if (lost) this.hub.lost.add(replay, this.#kept);
-    else for (const subscription of this.#kept) subscription.remove();
-    for (const again of this.#waiting) again();
-    this.#waiting.clear();
+    const kept = this.#kept ?? [];
+    if (lost) this.hub.lost.add(replay, kept);
+    else for (const subscription of kept) subscription.remove();
+    for (const again of this.#waiting ?? []) again();
+    this.#waiting = undefined;
   }
 
   // As something to call.
