@@ -99,7 +99,7 @@ class Stream:
 
     def send(self, message):
         """One message of a client stream or duplex; waits for credit."""
-        self.client._send_message(self, json.dumps(message).encode())
+        self.client._send_message(self, encoded(message))
 
     def end(self):
         """No more messages."""
@@ -247,7 +247,7 @@ class Client:
     def _send_open(self, number, flags, kind, name, body, deadline_ms, credit):
         name = name.encode()
         carries = kind not in (CLIENT_STREAM, DUPLEX, SUBSCRIBE)
-        body = json.dumps(body).encode() if carries else b""
+        body = encoded(body) if carries else b""
         head = OPEN.pack(kind, JSON, 0, deadline_ms, credit, len(name), 0) + name
         self._send_pieces(OPEN_FRAME, number, flags, head, body)
 
@@ -387,6 +387,8 @@ class Client:
             stream.inbox.put(EndOfStream())
 
     def _decoded(self, body):
+        if body[:1] == b"\0":
+            return body[1:]
         return json.loads(body) if body else None
 
     def _charge(self, length):
@@ -403,6 +405,11 @@ class Client:
                 stream.inbox.put(self.failure)
             self.welcomed.set()
             self.lock.notify_all()
+
+
+def encoded(value):
+    """JSON; bytes stand behind a zero byte."""
+    return b"\0" + value if isinstance(value, bytes) else json.dumps(value).encode()
 
 
 def main():

@@ -27,7 +27,7 @@ export interface ClientOptions
   > {
   /** Connections to the server, 1 to 256; requests go to the one with the least to do. Default 1. */
   readonly connections?: number;
-  /** How bodies are encoded unless a call says otherwise. Default JSON; bytes always go as they are (`raw`). */
+  /** How bodies are encoded unless a call says otherwise. Default JSON, in which a body that is bytes goes as it is. */
   readonly codec?: BodyCodec;
   /** Further codecs that are understood: `messagePack(…)`, `cbor(…)`, your own. JSON, raw and UTF-8 always are. */
   readonly codecs?: readonly BodyCodec[];

@@ -1,7 +1,7 @@
 // client(): calls, streams, publish and subscribe over SWP/1, on connections that come back by themselves. Typed from the type
 // of the service alone: nothing is generated, and nothing of the service is loaded.
 
-import { type BodyCodec, rawCodec } from "../protocol/body-codec.ts";
+import type { BodyCodec } from "../protocol/body-codec.ts";
 import { CallError } from "../protocol/call-error.ts";
 import { KIND, META_KEY, SLOW_POLICY } from "../protocol/codes.ts";
 import type { Open } from "../protocol/stream-frames.ts";
@@ -134,7 +134,7 @@ export class Client<Service = never> {
     input: In<ClientRoutes<Service>, Name>,
     options: StreamOptions = {},
   ): ServerStream<Out<ClientRoutes<Service>, Name>> {
-    const codec = this.#codecFor(input, options.codec);
+    const codec = options.codec ?? this.#options.codec;
     const stream = new ServerStream<Out<ClientRoutes<Service>, Name>>(
       this.#pool,
       KIND.SERVER_STREAM,
@@ -247,7 +247,7 @@ export class Client<Service = never> {
     meta: readonly Tlv[] | undefined,
   ): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const codec = this.#codecFor(input, options.codec);
+      const codec = options.codec ?? this.#options.codec;
       const { deadlineMs } = this.#options;
       const more = meta === undefined ? { deadlineMs } : { deadlineMs, meta };
       const body = codec.encode(input);
@@ -265,15 +265,11 @@ export class Client<Service = never> {
     options: Pick<RequestOptions, "codec" | "deadlineMs">,
   ): Promise<void> {
     return new Promise((resolve, reject) => {
-      const codec = this.#codecFor(input, options.codec);
+      const codec = options.codec ?? this.#options.codec;
       const open: Open = { kind, codec: codec.id, name };
       const until = this.#pool.now() + (options.deadlineMs ?? this.#options.deadlineMs);
       this.#pool.submit(new Announcement(open, codec.encode(input), until, resolve, reject));
     });
-  }
-
-  #codecFor(input: unknown, codec: BodyCodec | undefined): BodyCodec {
-    return codec ?? (input instanceof Uint8Array ? rawCodec : this.#options.codec);
   }
 
   #keyOf({ idempotencyKey }: CallOptions): readonly Tlv[] | undefined {

@@ -37,11 +37,7 @@ export const rawCodec: BodyCodec = {
     if (value === undefined || value === null) return NOTHING;
     throw new TypeError("the codec raw carries bytes");
   },
-  decode(bytes, start, end) {
-    const copy = Buffer.allocUnsafe(end - start);
-    bytes.copy(copy, 0, start, end);
-    return copy;
-  },
+  decode: copyOf,
 };
 
 export const utf8Codec: BodyCodec = {
@@ -55,18 +51,20 @@ export const utf8Codec: BodyCodec = {
   decode: textAt,
 };
 
-/** Nothing at all is an empty body. */
+/** Nothing at all is an empty body. Bytes stand as they are behind a zero byte: no JSON text begins with one. */
 export const jsonCodec: BodyCodec = {
   id: CODEC.JSON,
   name: "json",
   encode(value) {
     if (value === undefined) return NOTHING;
+    if (value instanceof Uint8Array) return behindZero(value);
     const text = JSON.stringify(value);
     if (text === undefined) throw new TypeError(`JSON has no ${typeof value}`);
     return Buffer.from(text);
   },
   decode(bytes, start, end) {
     if (start === end) return undefined;
+    if (bytes[start] === 0) return copyOf(bytes, start + 1, end);
     const text = textAt(bytes, start, end);
     let value: unknown;
     try {
@@ -131,6 +129,24 @@ function packed(
       return value;
     },
   };
+}
+
+function behindZero(bytes: Uint8Array): Buffer {
+  const body = Buffer.allocUnsafe(bytes.length + 1);
+  body[0] = 0;
+  body.set(bytes, 1);
+  return body;
+}
+
+/** The bytes of a body in JSON that carries bytes; undefined when it carries JSON. */
+export function bytesInJson(body: Uint8Array): Uint8Array | undefined {
+  return body[0] === 0 ? body.subarray(1) : undefined;
+}
+
+function copyOf(bytes: Buffer, start: number, end: number): Buffer {
+  const copy = Buffer.allocUnsafe(end - start);
+  bytes.copy(copy, 0, start, end);
+  return copy;
 }
 
 function textAt(bytes: Buffer, start: number, end: number): string {

@@ -37,13 +37,13 @@ function schema<Type>(what: string, is: (value: unknown) => value is Type): Sche
   };
 }
 
-/** Bytes as they are, in the codec `raw`: a Buffer when they are received, safe to keep. */
+/** Bytes as they are, in every codec but `utf8`: a Buffer when they are received, safe to keep. */
 export const bytes: Schema<Uint8Array, Buffer> = schema<Buffer>(
   "bytes",
   (value): value is Buffer => value instanceof Uint8Array,
 ) as unknown as Schema<Uint8Array, Buffer>;
 
-/** A string, in the codec `utf8`. */
+/** A string, in every codec but `raw`. */
 export const text: Schema<string> = schema(
   "a string",
   (value): value is string => typeof value === "string",

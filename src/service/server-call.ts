@@ -9,7 +9,7 @@ import { Buffer } from "node:buffer";
 import type { BodyCodec } from "../protocol/body-codec.ts";
 import { BodyError } from "../protocol/body-codec.ts";
 import { CallError } from "../protocol/call-error.ts";
-import { CODE, ERROR_FLAG, KIND } from "../protocol/codes.ts";
+import { CODE, CODEC, ERROR_FLAG, KIND } from "../protocol/codes.ts";
 import { Inbox } from "../protocol/inbox.ts";
 import { describeIssues, type Schema, type Validated } from "../protocol/schema.ts";
 import { flowsDown, flowsUp, type Stream, type StreamOwner } from "../protocol/stream.ts";
@@ -169,7 +169,7 @@ export class ServerCall extends GivenContext implements StreamOwner {
   }
 
   #sendAnswer(result: Validated<unknown>): void {
-    const body = this.#codec.encode(this.#outgoing(result));
+    const body = this.#encoded(this.#outgoing(result));
     if (body.length > LARGEST_RESULT && this.#resultKey !== undefined) {
       throw new Error(
         `${this.route} answered ${body.length} bytes to a call with an idempotency key: at most ${LARGEST_RESULT}`,
@@ -195,12 +195,24 @@ export class ServerCall extends GivenContext implements StreamOwner {
     throw new Error(`${this.route} gave what it must not: ${describeIssues(result.issues)}`);
   }
 
+  /** @throws CallError when the caller has chosen a codec for bytes or for text, and it is neither */
+  #encoded(value: unknown): Uint8Array {
+    try {
+      return this.#codec.encode(value);
+    } catch (error) {
+      const { id, name } = this.#codec;
+      if (!(error instanceof TypeError) || (id !== CODEC.RAW && id !== CODEC.UTF8)) throw error;
+      const why = `${this.route} gives what the codec ${name} cannot carry: ask in another one`;
+      throw new CallError("BAD_CODEC", why);
+    }
+  }
+
   /** Sends what the handler gives, as fast as it is taken. */
   async #send(messages: AsyncIterable<unknown> | Iterable<unknown>): Promise<void> {
     const stream = this.#stream;
     if (stream === undefined) return;
     for await (const value of messages) {
-      const body = this.#codec.encode(this.#outgoing(await validate(this.entry.output, value)));
+      const body = this.#encoded(this.#outgoing(await validate(this.entry.output, value)));
       while (!this.stopped && !this.#over && !this.#mayGo(stream, body.length)) {
         await this.#room(stream);
       }

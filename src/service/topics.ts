@@ -4,7 +4,7 @@
 // costs 16 bytes of header and one copy. Other threads get topic, codec and body, and do the same.
 
 import { Buffer } from "node:buffer";
-import { type BodyCodec, BodyError, jsonCodec } from "../protocol/body-codec.ts";
+import { type BodyCodec, BodyError, bytesInJson, jsonCodec } from "../protocol/body-codec.ts";
 import { CODE, CODEC, ERROR_FLAG, KIND, META_KEY, SLOW_POLICY } from "../protocol/codes.ts";
 import type { Replay } from "../protocol/replay.ts";
 import type { Stream } from "../protocol/stream.ts";
@@ -274,9 +274,11 @@ export class Topics implements SubscriptionHost {
   }
 
   #converted(codec: number, body: Uint8Array, wanted: BodyCodec): Uint8Array | undefined {
-    if (codec === wanted.id || codec === CODEC.RAW || wanted.id === CODEC.RAW) return body;
-    // JSON is text.
-    if (wanted.id === CODEC.UTF8 && codec === CODEC.JSON) return body;
+    if (codec === wanted.id || codec === CODEC.RAW) return body;
+    const plain = wanted.id === CODEC.RAW || wanted.id === CODEC.UTF8;
+    // JSON is text, but for the bytes that it may carry.
+    if (plain && codec === CODEC.JSON) return bytesInJson(body) ?? body;
+    if (wanted.id === CODEC.RAW) return body;
     const from = this.#hub.codec(codec);
     if (from === undefined) return undefined;
     const bytes = Buffer.from(body);

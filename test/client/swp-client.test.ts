@@ -10,6 +10,7 @@ import { type Client, client } from "../../src/client/client.ts";
 import type { ClientOptions } from "../../src/client/client-options.ts";
 import type { Gap } from "../../src/client/subscription.ts";
 import { deferred } from "../../src/deferred.ts";
+import { rawCodec, utf8Codec } from "../../src/protocol/body-codec.ts";
 import { CallError } from "../../src/protocol/call-error.ts";
 import { anything, bytes, nothing } from "../../src/protocol/schema.ts";
 import type { Server } from "../../src/server/serve.ts";
@@ -44,6 +45,18 @@ function makeService(ledger: Ledger, options: ServiceOptions = {}) {
         n: 2 * n,
       })),
       raw: call(bytes, bytes, (value) => value),
+      size: call(bytes, z.number(), (value) => value.length),
+      zeros: call(z.number(), bytes, (length) => Buffer.alloc(length)),
+      store: clientStream(bytes, z.string(), async (chunks) => {
+        let hex = "";
+        for await (const chunk of chunks) hex += chunk.toString("hex");
+        return hex;
+      }),
+      mixed: duplex(anything, anything, async function* (messages) {
+        for await (const message of messages) {
+          yield typeof message === "string" ? Buffer.from(message) : String(message);
+        }
+      }),
       work: call(z.number(), z.number(), async (n) => {
         ledger.worked.set(n, (ledger.worked.get(n) ?? 0) + 1);
         await sleep(1);
@@ -183,6 +196,41 @@ for (const { name: driver, skip } of DRIVERS) {
     assert.deepEqual(await rooms.next(), { value: undefined, done: true });
   });
 }
+
+describe("bytes under JSON", () => {
+  test("go as they are, whatever stands beside them", async (t) => {
+    const { api } = await stage(t);
+    const binary = Buffer.from([0, 255, 0, 7]);
+    assert.equal(await api.call("size", binary), 4);
+    assert.deepEqual(await api.call("zeros", 3), Buffer.alloc(3));
+    assert.deepEqual(await api.call("raw", Buffer.alloc(0)), Buffer.alloc(0));
+    const upload = api.upload("store");
+    for (const chunk of [binary, Buffer.alloc(0), Buffer.from("{}")]) await upload.send(chunk);
+    assert.equal(await upload.end(), "00ff00077b7d");
+    const mixed = api.duplex("mixed");
+    for (const message of [Buffer.from("[1]"), "[1]"]) await mixed.send(message);
+    await mixed.end();
+    assert.deepEqual(await collected(mixed), ["[1]", Buffer.from("[1]")]);
+  });
+
+  test("reach subscribers of every codec without the byte in front", async (t) => {
+    const { api } = await stage(t);
+    const rooms = [undefined, rawCodec, utf8Codec].map((codec) =>
+      api.subscribe("room", codec === undefined ? {} : { codec }),
+    );
+    await api.publish("room", Buffer.from("bytes"));
+    const bodies = await Promise.all(rooms.map(async (room) => (await room.next()).value?.body));
+    assert.deepEqual(bodies, [Buffer.from("bytes"), Buffer.from("bytes"), "bytes"]);
+  });
+
+  test("who asks in raw for what is not bytes is told so", async (t) => {
+    const { api } = await stage(t);
+    const error = await failure(api.call("size", Buffer.alloc(1), { codec: rawCodec }));
+    assert.equal(error.code, "BAD_CODEC");
+    assert.match(error.message, /^size gives what the codec raw cannot carry/);
+    await assert.rejects(api.call("echo", 7, { codec: rawCodec }), /the codec raw carries bytes/);
+  });
+});
 
 describe("types", () => {
   test("come from the service's type, and only what fits compiles", async (t) => {

@@ -99,6 +99,7 @@ with Client("127.0.0.1", port) as client:
     tell(early.receive())
     early.cancel()
     tell(client.call("back"))
+    tell(client.call("echo", b"\\x00bytes") == b"\\x00bytes")
     tell(client.call("echo", "x" * 900000) == "x" * 900000)
     tell(len(client.streams))
 `,
@@ -115,6 +116,7 @@ with Client("127.0.0.1", port) as client:
     [15, "torn", false],
     0,
     "REFUSED",
+    true,
     true,
     // Cancelled ones are free again when the server has ended them too: at the latest with the next answer.
     0,
