@@ -7,12 +7,11 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { LIMITS } from "../../src/limits.ts";
 import { WIRE_LIMITS } from "../../src/protocol/wire-limits.ts";
 import { checkOptions, type ServeOptions } from "../../src/server/options.ts";
+import { exportedSources, type Program, programsOf, ROOT } from "./document-programs.ts";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const DOCUMENTS = [
   "README.md",
   "ARCHITECTURE.md",
@@ -26,26 +25,13 @@ function text(path: string): string {
   return readFileSync(join(ROOT, path), "utf8");
 }
 
-/** The programs in a document, by their order. */
-function programs(markdown: string): string[] {
-  return [...markdown.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map((match) => match[1] ?? "");
-}
-
 /** Type-checks programs as a user's project would; what the compiler says, or nothing. */
-function compile(sources: readonly string[]): string {
+function compile(documents: readonly (readonly Program[])[]): string {
   const folder = mkdtempSync(join(tmpdir(), "sluice-documents-"));
   try {
     // A package of the name that they import, whose types are this source's.
     const installed = join(folder, "node_modules/sluice");
     mkdirSync(installed, { recursive: true });
-    const { exports }: { exports: Record<string, { readonly types?: string }> } = JSON.parse(
-      text("package.json"),
-    );
-    const mapped = Object.entries(exports).flatMap(([path, { types }]) => {
-      if (types === undefined) return [];
-      const source = types.replace("./dist/", "src/").replace(/\.d\.ts$/, ".ts");
-      return [[path.replace(".", "sluice"), [join(ROOT, source)]]];
-    });
     const options = {
       strict: true,
       noEmit: true,
@@ -55,11 +41,14 @@ function compile(sources: readonly string[]): string {
       allowImportingTsExtensions: true,
       types: ["node"],
       typeRoots: [join(ROOT, "node_modules/@types")],
-      paths: Object.fromEntries(mapped),
+      paths: Object.fromEntries([...exportedSources()].map(([name, source]) => [name, [source]])),
     };
-    const files = sources.map((program, index) => {
-      writeFileSync(join(folder, `${index}.ts`), program);
-      return `${index}.ts`;
+    const files = documents.flatMap((programs, index) => {
+      mkdirSync(join(folder, `${index}`));
+      return programs.map(({ file, source }) => {
+        writeFileSync(join(folder, `${index}`, file), source);
+        return `${index}/${file}`;
+      });
     });
     writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
     writeFileSync(
@@ -78,13 +67,14 @@ function compile(sources: readonly string[]): string {
 
 describe("the documents", () => {
   test("every program in them compiles", () => {
-    const all = DOCUMENTS.flatMap((path) => programs(text(path)));
-    assert.ok(all.length >= 4, `only ${all.length} programs`);
+    const all = DOCUMENTS.map(programsOf);
+    assert.ok(all.flat().length >= 12, `only ${all.flat().length} programs`);
     assert.equal(compile(all), "");
   });
 
   test("one that does not is found", () => {
-    assert.match(compile(['import { server } from "sluice";\nserver();']), /no exported member/);
+    const wrong = { file: "wrong.ts", source: 'import { server } from "sluice";\nserver();' };
+    assert.match(compile([[wrong]]), /no exported member/);
   });
 
   test("every npm script that they name exists", () => {
