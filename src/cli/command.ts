@@ -10,6 +10,8 @@ export interface Command {
   /** For the list in `sluice --help`. */
   readonly summary: string;
   readonly help: string;
+  /** Goes on when nobody reads its output any more; others end then. */
+  readonly outlivesReader?: boolean;
   /** Resolves with the process's exit code. */
   run(args: readonly string[]): Promise<number>;
 }

@@ -14,6 +14,7 @@ import { loadCommand } from "./load-command.ts";
 import { publishCommand } from "./publish-command.ts";
 import { routesCommand } from "./routes-command.ts";
 import { serveCommand } from "./serve-command.ts";
+import { watchOutput } from "./standard-output.ts";
 import { subscribeCommand } from "./subscribe-command.ts";
 import { tapCommand } from "./tap-command.ts";
 
@@ -69,6 +70,7 @@ async function main(args: readonly string[]): Promise<number> {
     console.log(command.help);
     return 0;
   }
+  watchOutput(command.outlivesReader === true);
   return command.run(rest);
 }
 

@@ -69,6 +69,7 @@ export const serveCommand: Command = {
   name: "serve",
   summary: "serve a handler module over TCP",
   help: HELP,
+  outlivesReader: true,
   run,
 };
 
@@ -82,21 +83,25 @@ async function run(args: readonly string[]): Promise<number> {
   const drainMs = integerOption("drain-ms", values["drain-ms"], 0, DAY_MS) ?? 10_000;
   const graceMs = integerOption("grace-ms", values["grace-ms"], 0, DAY_MS) ?? 5_000;
   const module = handlerModule(positionals[0]);
+  // Before it serves: a signal that comes meanwhile would end the process.
+  const hangUp = new HangUp();
   const server = await serve(module, options(values));
   const stopped = stopSignal();
   announce(server, module, values.json === true);
   const stopStatistics = values.json === true ? undefined : showStatistics(server, process.stderr);
-  const stopReloading = reloadAtHangUp(server, { graceMs, drainMs }, values);
+  hangUp.reload(() => reload(server, { graceMs, drainMs }, values));
   await Promise.race([stopped, server.ended]);
-  stopReloading();
+  hangUp.ignore();
   stopStatistics?.();
-  say(values, "closing", `closing: connections may finish within ${drainMs} ms`);
+  const hasten = drainMs > 0 ? "; a second signal ends at once" : "";
+  say(values, "closing", `closing: connections may finish within ${drainMs} ms${hasten}`);
   const clean = await server.close({ drainMs });
   const statistics = server.statistics();
   const { accepted, messages } = statistics;
   if (values.json === true) console.log(JSON.stringify({ event: "statistics", ...statistics }));
   const left = clean ? "all finished" : "some were cut off";
-  say(values, "closed", `closed after ${accepted} connections and ${messages} messages: ${left}`);
+  const served = `${counted(accepted, "connection")} and ${counted(messages, "message")}`;
+  say(values, "closed", `closed after ${served}: ${left}`);
   return 0;
 }
 
@@ -162,9 +167,8 @@ function announce(server: Server, module: URL, json: boolean): void {
     console.log(JSON.stringify({ event: "listening", address, driver, model, threads, why }));
     return;
   }
-  const many = threads === 1 ? "1 thread" : `${threads} threads`;
   console.log(
-    `listening on ${formatAddress(address)} with the ${driver} driver (${why}), model ${model}, ${many}`,
+    `listening on ${formatAddress(address)} with the ${driver} driver (${why}), model ${model}, ${counted(threads, "thread")}`,
   );
   for (const line of tryLines(module, address)) console.log(`try it: ${line}`);
 }
@@ -173,18 +177,41 @@ function say(values: Values, event: string, text: string): void {
   console.log(values.json === true ? JSON.stringify({ event }) : text);
 }
 
-/** At each SIGHUP the handler file is loaded anew; one that cannot be changes nothing. What is returned ends that. */
-function reloadAtHangUp(server: Server, options: ReloadOptions, values: Values): () => void {
-  const reload = async () => {
-    try {
-      await server.reload(options);
-      say(values, "reloaded", "reloaded: new threads serve");
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      if (values.json === true) console.log(JSON.stringify({ event: "not-reloaded", reason }));
-      else console.error(`sluice: not reloaded, the present threads go on: ${reason}`);
-    }
+function counted(count: number, what: string): string {
+  return count === 1 ? `1 ${what}` : `${count} ${what}s`;
+}
+
+/** SIGHUP: noted while the server starts, then it loads the handler file anew, and at the end it does nothing. */
+class HangUp {
+  #came = false;
+  #reload: (() => void) | undefined;
+  readonly #hear = () => {
+    this.#came = true;
+    this.#reload?.();
   };
-  process.on("SIGHUP", reload);
-  return () => process.off("SIGHUP", reload);
+
+  constructor() {
+    process.on("SIGHUP", this.#hear);
+  }
+
+  reload(reload: () => void): void {
+    this.#reload = reload;
+    if (this.#came) reload();
+  }
+
+  ignore(): void {
+    this.#reload = undefined;
+  }
+}
+
+/** A file that cannot be loaded changes nothing. */
+async function reload(server: Server, options: ReloadOptions, values: Values): Promise<void> {
+  try {
+    await server.reload(options);
+    say(values, "reloaded", "reloaded: new threads serve");
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    if (values.json === true) console.log(JSON.stringify({ event: "not-reloaded", reason }));
+    else console.error(`sluice: not reloaded, the present threads go on: ${reason}`);
+  }
 }

@@ -157,6 +157,21 @@ test("SIGHUP loads the file anew; a broken one is named and changes nothing", as
   assert.equal((await child.exit()).code, 0, child.story());
 });
 
+test("a SIGHUP that comes while it starts is heard once it serves", async (t) => {
+  const file = moduleFile(t);
+  const mark = `${file}.started`;
+  const once = [
+    'import { existsSync, writeFileSync } from "node:fs";',
+    `const mark = ${JSON.stringify(mark)};`,
+    'if (!existsSync(mark)) { writeFileSync(mark, ""); process.kill(process.pid, "SIGHUP"); }',
+  ];
+  writeFileSync(file, `${once.join("\n")}\n${version(1)}`);
+  const child = Child.cli(t, "serve", file, "--port", "0", "--threads", "1", "--grace-ms", "0");
+  await child.says(/reloaded: new threads serve/);
+  child.kill("SIGTERM");
+  assert.equal((await child.exit()).code, 0, child.story());
+});
+
 test("hybrid reloads its reactors together with the threads that compute for them", async (t) => {
   const file = moduleFile(t);
   const table = (number: number) => `import { heavy } from ${JSON.stringify(HEAVY)};
