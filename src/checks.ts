@@ -1,6 +1,7 @@
 // Checking what a caller passed: every mistake is refused with a sentence that says what would be right, nothing is
 // quietly repaired.
 
+import { errorText } from "./error-text.ts";
 import type { Handlers } from "./handlers.ts";
 import { OptionError } from "./limits.ts";
 
@@ -102,5 +103,5 @@ export function reporter(
 }
 
 function printError(error: unknown): void {
-  console.error("sluice:", error);
+  console.error(`sluice: ${errorText(error)}`);
 }

@@ -5,10 +5,19 @@ import { extname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { CHOICES } from "../driver/choose-driver.ts";
-import { BALANCES, MODELS, type ServeOptions } from "../server/options.ts";
+import { errorText } from "../error-text.ts";
+import { OptionError } from "../limits.ts";
+import {
+  BALANCES,
+  MODELS,
+  type ModelName,
+  mostThreads,
+  type ServeOptions,
+} from "../server/options.ts";
 import { type ReloadOptions, type Server, serve } from "../server/serve.ts";
 import { formatAddress } from "../sys/address.ts";
 import { type Command, choiceOption, integerOption, UsageError } from "./command.ts";
+import { flagSpelling } from "./flag-spelling.ts";
 import { showStatistics } from "./live-statistics.ts";
 import { stopSignal } from "./stop-signal.ts";
 import { tryLines } from "./try-lines.ts";
@@ -16,8 +25,6 @@ import { tryLines } from "./try-lines.ts";
 const DEFAULT_PORT = 7000;
 const DEFAULT_HOST = "127.0.0.1";
 const DAY_MS = 86_400_000;
-/** Of any model; each has its own bound, which its server knows. */
-const MOST_THREADS = 512;
 
 const HELP = `Usage: sluice serve [FILE] [OPTIONS]
 
@@ -85,7 +92,7 @@ async function run(args: readonly string[]): Promise<number> {
   const module = handlerModule(positionals[0]);
   // Before it serves: a signal that comes meanwhile would end the process.
   const hangUp = new HangUp();
-  const server = await serve(module, options(values));
+  const server = await started(module, options(values));
   const stopped = stopSignal();
   announce(server, module, values.json === true);
   const stopStatistics = values.json === true ? undefined : showStatistics(server, process.stderr);
@@ -105,6 +112,18 @@ async function run(args: readonly string[]): Promise<number> {
   return 0;
 }
 
+/** @throws as serve does, in the words of the command line */
+async function started(module: URL, options: ServeOptions): Promise<Server> {
+  try {
+    return await serve(module, options);
+  } catch (error) {
+    if (error instanceof OptionError) throw new OptionError(flagSpelling(error.message));
+    const taken = error instanceof Error && "code" in error && error.code === "EADDRINUSE";
+    if (!taken || options.path !== undefined) throw error;
+    throw new Error(`${error.message} (--port N takes another)`);
+  }
+}
+
 function handlerModule(file: string | undefined): URL {
   if (file === undefined) {
     // Beside this file: .ts while developing, .js as published.
@@ -117,16 +136,11 @@ function handlerModule(file: string | undefined): URL {
 function options(values: Values): ServeOptions {
   const driver = choiceOption("driver", values.driver, ["auto", ...CHOICES]);
   const model = choiceOption("model", values.model, MODELS);
-  const threads = integerOption("threads", values.threads, 1, MOST_THREADS);
+  const threads = threadsOption(model ?? "multi-reactor", values.threads);
   const balance = choiceOption("balance", values.balance, BALANCES);
   const computeThreads = integerOption("compute-threads", values["compute-threads"], 1, 256);
   const connections = integerOption("connections", values.connections, 1, 1_000_000);
   const idleMs = integerOption("idle-ms", values["idle-ms"], 1, 7 * DAY_MS);
-  if (model === "event-loop" && threads !== undefined && threads !== 1) {
-    throw new UsageError(
-      "--model event-loop has one thread: leave out --threads or take multi-reactor",
-    );
-  }
   return {
     ...where(values),
     ...(driver !== undefined && { driver }),
@@ -136,11 +150,27 @@ function options(values: Values): ServeOptions {
     ...(balance !== undefined && { balance }),
     ...(values.pin !== undefined && { pin: coresOption(values.pin) }),
     ...(values["adopt-orphans"] === true && { adoptOrphans: true }),
+    onError: (error) => console.error(`sluice: ${told(error)}`),
     limits: {
       ...(connections !== undefined && { connections }),
       ...(idleMs !== undefined && { idleMs }),
     },
   };
+}
+
+/** @throws UsageError */
+function threadsOption(model: ModelName, value: string | undefined): number | undefined {
+  if (model !== "event-loop") return integerOption("threads", value, 1, mostThreads(model));
+  if (value === undefined || value === "1") return undefined;
+  throw new UsageError(
+    "--model event-loop has one thread: leave out --threads or take multi-reactor",
+  );
+}
+
+/** What a handler threw is not ours to spell. */
+function told(error: unknown): string {
+  const text = errorText(error);
+  return text.includes("\n") ? text : flagSpelling(text);
 }
 
 /** `all`, or cores between commas. @throws UsageError */

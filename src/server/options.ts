@@ -31,6 +31,11 @@ export function blocks(model: ModelName): boolean {
   return MODEL_THREADS[model].blocks;
 }
 
+/** The most threads that a model may have. */
+export function mostThreads(model: ModelName): number {
+  return MODEL_THREADS[model].most;
+}
+
 export interface ServeOptions extends ConnectionOptions {
   /** TCP port, 0 to 65535; 0 (the default) lets the system choose, see `server.address`. */
   readonly port?: number;
@@ -89,7 +94,7 @@ export interface ServeOptions extends ConnectionOptions {
    */
   readonly reusePort?: boolean;
   readonly deferAcceptSeconds?: number;
-  /** Told of what handlers throw and of threads that end. Default: written to stderr. */
+  /** Told of what handlers throw and of threads that end. Default: written to stderr, without Sluice's own frames. */
   readonly onError?: (error: unknown) => void;
 }
 

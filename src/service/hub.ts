@@ -1,5 +1,6 @@
 // What a service has in one thread of one server: its clock, its sessions, its topics. Made when the thread starts.
 
+import { errorText } from "../error-text.ts";
 import type { Context } from "../handlers.ts";
 import { type BodyCodec, jsonCodec, rawCodec, utf8Codec } from "../protocol/body-codec.ts";
 import { type Compression, zstd } from "../protocol/compression.ts";
@@ -87,7 +88,7 @@ export class Hub implements Publisher {
 
   report(error: unknown): void {
     const { onError } = this.options;
-    if (onError === undefined) console.error("sluice:", error);
+    if (onError === undefined) console.error(`sluice: ${errorText(error)}`);
     else onError(error);
   }
 

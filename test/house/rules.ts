@@ -20,10 +20,11 @@ export interface Rule {
 const ARROWS: Readonly<Record<string, readonly string[]>> = {
   // Leaves: what everybody may know.
   "deferred.ts": [],
+  "error-text.ts": [],
   "limits.ts": [],
   "topics.ts": [],
   "slabs.ts": [],
-  "checks.ts": ["handlers.ts", "limits.ts"],
+  "checks.ts": ["handlers.ts", "limits.ts", "error-text.ts"],
   "connection-options.ts": ["checks.ts", "sys", "limits.ts"],
   sys: [],
   // Bytes to messages: knows neither the kernel nor a connection.
@@ -47,7 +48,16 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   // A protocol is frames and state machines: no I/O.
   protocol: ["codec", "topics.ts", "limits.ts", "deferred.ts"],
   // The server's side of it.
-  service: ["protocol", "sys", "codec", "handlers.ts", "topics.ts", "limits.ts", "deferred.ts"],
+  service: [
+    "protocol",
+    "sys",
+    "codec",
+    "handlers.ts",
+    "topics.ts",
+    "limits.ts",
+    "deferred.ts",
+    "error-text.ts",
+  ],
   client: [
     "checks.ts",
     "connection-options.ts",
@@ -75,6 +85,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   ],
   cli: [
     "checks.ts",
+    "error-text.ts",
     "connection-options.ts",
     "lab",
     "net",
