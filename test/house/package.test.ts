@@ -88,14 +88,12 @@ describe("the packed package", { timeout: 120_000 }, () => {
       ".package-lock.json",
       "sluice",
     ]);
-    for (const kind of [
-      "dependencies",
-      "optionalDependencies",
-      "peerDependencies",
-      "bundleDependencies",
-    ]) {
+    for (const kind of ["dependencies", "optionalDependencies", "bundleDependencies"]) {
       assert.equal(kind in installed, false, `package.json has ${kind}: the core has none`);
     }
+    // What its types are written with, for who compiles against them; whoever runs JavaScript needs nothing.
+    assert.deepEqual(installed.peerDependencies, { "@types/node": ">=20" });
+    assert.deepEqual(installed.peerDependenciesMeta, { "@types/node": { optional: true } });
     for (const script of ["preinstall", "install", "postinstall", "prepare"]) {
       assert.equal(script in installed.scripts, false, `package.json has a ${script} script`);
     }
@@ -211,6 +209,8 @@ interface Manifest {
   readonly version: string;
   readonly exports: Readonly<Record<string, unknown>>;
   readonly scripts: Readonly<Record<string, string>>;
+  readonly peerDependencies: Readonly<Record<string, string>>;
+  readonly peerDependenciesMeta: Readonly<Record<string, { readonly optional: boolean }>>;
 }
 
 function manifest(folder: string): Manifest {
