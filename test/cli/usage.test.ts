@@ -7,6 +7,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { Child } from "../support/child.ts";
 import { DRIVERS } from "../support/drivers.ts";
 
@@ -73,6 +74,9 @@ const throwing = file("throwing.ts", 'throw new Error("first line\\nsecond line"
 const broken = file("broken.ts", "export default {");
 const importing = file("importing.ts", 'import "./nowhere.ts"; export default { message() {} };');
 
+const built = new URL("../../dist/nothing-of-that-name.js", import.meta.url).href;
+const unbuilt = file("unbuilt.ts", `import "${built}"; export default { message() {} };`);
+
 /** With what the handler modules get wrong; each for both models. */
 const MODULES: readonly Mistake[] = [
   [["serve", noMessage], 2, /no-message\.ts must have a message handler/],
@@ -89,9 +93,21 @@ const MODULES: readonly Mistake[] = [
   ],
   [["serve", broken], 1, /broken\.ts cannot be loaded: SyntaxError/],
   [["serve", importing], 1, /Cannot find module .*nowhere\.ts/],
+  [
+    ["serve", unbuilt],
+    1,
+    /unbuilt\.ts imports "sluice", which is not built here: run "npm run build" first$/,
+  ],
 ];
 
+const KEY_VALUE = fileURLToPath(new URL("../../examples/key-value.ts", import.meta.url));
+
 const RUNNING: readonly Mistake[] = [
+  [
+    ["serve", KEY_VALUE, "--threads", "2"],
+    1,
+    /^sluice: the keys live in one thread: start it with --model event-loop$/,
+  ],
   [["serve", join(directory, "missing.ts")], 1, /there is no file .*missing\.ts/],
   [["serve", "--port", "0", "--host", "203.0.113.7"], 1, /203\.0\.113\.7:0.*\(EADDRNOTAVAIL\)/],
   [["serve", "--path", "/nowhere/at/all.sock"], 1, /all\.sock: .*\(ENOENT\)/],
