@@ -1,4 +1,4 @@
-// Chat: rooms over all threads. `npx sluice serve examples/chat.ts`, then `nc 127.0.0.1 7000` in several terminals.
+// Chat: rooms over all threads. `npm run sluice -- serve examples/chat.ts`, then `nc 127.0.0.1 7000` in several terminals.
 //
 // A room is a topic: who is in it is subscribed, in whichever thread. Who is present is known to each thread for its own
 // people, and told to the others through a shared map, under the thread's own key: one that takes the place of a dead one

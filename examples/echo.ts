@@ -1,4 +1,4 @@
-// Echo: every byte comes back. Serve it with `npx sluice serve examples/echo.ts`, talk to it with `nc`.
+// Echo: every byte comes back. Serve it with `npm run sluice -- serve examples/echo.ts`, talk to it with `nc 127.0.0.1 7000`.
 
 import { handlers } from "../src/index.ts";
 

@@ -1,5 +1,5 @@
-// A small service over SWP/1, on all cores: an echo, a key-value map, and rooms with presence. Serve it with
-// `npx sluice serve examples/service.ts`, and talk to it with `npx sluice call`, `sub` and `pub`.
+// A small service over SWP/1, on all cores: an echo, a key-value map, and rooms with presence. Serve it with `npm start`
+// (`npm run sluice -- serve examples/service.ts`): it prints what to try in another terminal.
 //
 // The map and who is in which room belong to all threads; what is published reaches them all too.
 // try: sluice call {address} map.set '{"key":"greeting","value":"hello"}'

@@ -1,10 +1,10 @@
 // A gateway for devices on bad networks, over SWP/1: what they report is taken exactly once, commands reach them exactly once
 // and in order, and whoever looks at the latest values sees those and not a backlog.
 //
-//   npx sluice serve examples/device-gateway/gateway.ts --model event-loop
+//   npm run sluice -- serve examples/device-gateway/gateway.ts --model event-loop
 //   node examples/device-gateway/device.ts 127.0.0.1:7000 pump-1
-//   npx sluice sub 127.0.0.1:7000 'reading.*.pressure'
-//   npx sluice call 127.0.0.1:7000 device.command '{"device":"pump-1","command":"stop"}'
+//   npm run sluice -- sub 127.0.0.1:7000 'reading.*.pressure'
+//   npm run sluice -- call 127.0.0.1:7000 device.command '{"device":"pump-1","command":"stop"}'
 //
 // One thread, since what it knows is in memory. Up: a report is a call with an idempotency key; a device asks again after a cut,
 // and the service executes each key once. Down: commands are numbered, and a device asks for those behind the last it has
