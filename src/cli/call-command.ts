@@ -46,14 +46,23 @@ async function run(args: readonly string[]): Promise<number> {
     return 0;
   } catch (error) {
     if (!(error instanceof CallError)) throw error;
-    return failed(error, values.json === true);
+    const code = failed(error, values.json === true);
+    if (error.code === "UNIMPLEMENTED" && values.json !== true) {
+      console.error(
+        "sluice: --stream is for a route that streams, --notify for one that does not answer",
+      );
+    }
+    return code;
   }
 }
 
 async function request(api: Client, route: string, body: unknown, values: Values): Promise<void> {
   const options = { codec: codecOf(values) };
   if (values.notify === true) return api.notify(route, body, options);
-  const print = (answer: unknown) => console.log(shown(answer, values));
+  const print = (answer: unknown) => {
+    if (answer !== undefined) console.log(shown(answer, values));
+    else if (values.json === true) console.log("null");
+  };
   if (values.stream !== true) return print(await api.call(route, body, options));
   for await (const message of api.stream(route, body, options)) print(message);
 }

@@ -1,6 +1,6 @@
 // sluice compare: is one result of `sluice load` faster or slower than another?
 
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { parseArgs } from "node:util";
 import type { NamedResult } from "../lab/comparable.ts";
@@ -17,7 +17,8 @@ import { type Command, UsageError } from "./command.ts";
 const HELP = `Usage: sluice compare BASELINE.json OTHER.json… [OPTIONS]
 
 Compares results of sluice load --json with the first of them: medians with 99 % confidence intervals,
-Mann-Whitney's test, Cliff's delta, and a verdict: faster, slower or no difference.
+Mann-Whitney's test, Cliff's delta, and a verdict: faster, slower, no difference, or no difference
+shown, where the interval is too wide to exclude one.
 Several runs of one thing are written with commas: a1.json,a2.json,a3.json b1.json,b2.json,b3.json
 
   --margin M        smallest difference worth a verdict (default 3%)
@@ -65,6 +66,7 @@ function marginOption(value: string | undefined): number | undefined {
 
 function readSide(names: string): NamedResult[] {
   return names.split(",").map((path) => {
+    if (!existsSync(path)) throw new Error(`there is no file ${path}`);
     const text = readFileSync(path, "utf8");
     try {
       return { name: basename(path), result: JSON.parse(text) };

@@ -1,7 +1,6 @@
 // sluice lab: experiments with servers, and a report that one can look at.
 
-import { existsSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { CHOICES } from "../driver/choose-driver.ts";
 import { givenServer } from "../lab/contender.ts";
@@ -11,6 +10,7 @@ import { type LabJob, runLab } from "../lab/run-lab.ts";
 import { MODELS } from "../server/options.ts";
 import { type Command, choiceOption, integerOption, UsageError } from "./command.ts";
 import { durationOption } from "./duration-option.ts";
+import { needWritable } from "./output-file.ts";
 
 const rows = EXPERIMENTS.map(({ name, summary }) => `  ${name.padEnd(18)} ${summary}`).join("\n");
 
@@ -83,7 +83,7 @@ async function run(args: readonly string[]): Promise<number> {
   const { values, positionals } = parse(args);
   const job = plannedJob(values, positionals, args);
   const out = values.out ?? "sluice-lab.html";
-  for (const file of [out, values.json ?? out]) needFolder(file);
+  for (const file of [out, values.json ?? out]) needWritable(file);
   const controller = new AbortController();
   // The first ends the runs with what there is; the second is not caught.
   for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => controller.abort());
@@ -130,12 +130,6 @@ function plannedJob(values: Values, names: readonly string[], args: readonly str
     },
     arguments: args,
   };
-}
-
-/** Found out before the runs, not after them. @throws UsageError */
-function needFolder(file: string): void {
-  const folder = dirname(file);
-  if (!existsSync(folder)) throw new UsageError(`there is no folder ${folder}`);
 }
 
 function listOption<Choice extends string>(

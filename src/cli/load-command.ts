@@ -20,6 +20,7 @@ import type { Address } from "../sys/address.ts";
 import { type Command, choiceOption, integerOption, UsageError } from "./command.ts";
 import { durationOption } from "./duration-option.ts";
 import { LoadView } from "./load-view.ts";
+import { needWritable } from "./output-file.ts";
 
 const workloadRows = WORKLOADS.map(
   (name) => `                    ${name.padEnd(14)} ${workloadKind(name).summary}`,
@@ -122,6 +123,9 @@ async function run(args: readonly string[]): Promise<number> {
   if (values.server === undefined ? positionals.length !== 1 : positionals.length > 0) {
     throw new UsageError("load takes one target, like 127.0.0.1:7000, or a --server to start");
   }
+  for (const file of [values.json, values.hgrm, values.html]) {
+    if (file !== undefined && file !== "-") needWritable(file);
+  }
   const server = await startedServer(values);
   try {
     const address = server?.address ?? (await resolveTarget(positionals[0] ?? ""));
@@ -173,10 +177,10 @@ async function runInView(
 
 function report(result: LoadResult, values: Values): void {
   const last = result.stages.at(-1);
+  if (![values.json, values.hgrm, values.html].includes("-")) console.log(textReport(result));
   if (values.json !== undefined) write(values.json, `${JSON.stringify(result)}\n`);
   if (values.hgrm !== undefined && last !== undefined) write(values.hgrm, hgrm(last.response));
   if (values.html !== undefined) write(values.html, htmlReport(result));
-  if (![values.json, values.hgrm, values.html].includes("-")) console.log(textReport(result));
   for (const { code, count, text } of last?.errors ?? []) {
     console.error(`sluice: ${result.plan.target}: ${count} × ${code}: ${text}`);
   }

@@ -56,7 +56,8 @@ async function main(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args;
   if (name === undefined)
     throw new UsageError(`which command? ${COMMANDS.map((c) => c.name).join(", ")}`);
-  if (name === "--help" || name === "-h" || name === "help") {
+  const asked = name === "help" ? rest[0] : undefined;
+  if (asked === undefined && ["--help", "-h", "help"].includes(name)) {
     console.log(help());
     return 0;
   }
@@ -64,9 +65,9 @@ async function main(args: readonly string[]): Promise<number> {
     console.log(version());
     return 0;
   }
-  const command = COMMANDS.find((candidate) => candidate.name === name);
-  if (command === undefined) throw new UsageError(`there is no command "${name}"`);
-  if (rest.includes("--help") || rest.includes("-h")) {
+  const command = commandNamed(asked ?? name);
+  if (command === undefined) throw new UsageError(`there is no command "${asked ?? name}"`);
+  if (asked !== undefined || rest.includes("--help") || rest.includes("-h")) {
     console.log(command.help);
     return 0;
   }
@@ -74,18 +75,25 @@ async function main(args: readonly string[]): Promise<number> {
   return command.run(rest);
 }
 
-function fail(error: unknown): number {
+function commandNamed(name: string | undefined): Command | undefined {
+  return COMMANDS.find((candidate) => candidate.name === name);
+}
+
+function fail(error: unknown, name: string | undefined): number {
   const message = error instanceof Error ? error.message : String(error);
-  const usage =
-    error instanceof UsageError ||
-    (error instanceof Error && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS"));
-  const [line = ""] = message.split("\n");
-  console.error(usage ? `sluice: ${line} (sluice --help)` : `sluice: ${line}`);
+  const unknown =
+    error instanceof Error && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS");
+  const usage = unknown || error instanceof UsageError;
+  // Node's own explain themselves at length: their first sentence says it.
+  const [line = ""] = message.split(unknown ? /\n|\. (?=[A-Z])/ : "\n");
+  const more = commandNamed(name) === undefined ? "sluice --help" : `sluice ${name} --help`;
+  console.error(usage ? `sluice: ${line} (${more})` : `sluice: ${line}`);
   return usage || error instanceof OptionError ? 2 : 1;
 }
 
+const args = process.argv.slice(2);
 try {
-  process.exitCode = await main(process.argv.slice(2));
+  process.exitCode = await main(args);
 } catch (error) {
-  process.exitCode = fail(error);
+  process.exitCode = fail(error, args[0]);
 }

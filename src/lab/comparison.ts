@@ -20,12 +20,18 @@ import type { Mode, Slice, StageResult } from "./result.ts";
 
 export type Verdict = "faster" | "slower" | "no difference";
 
+/**
+ * "mixed": the figures contradict each other. "no difference shown": none was found, but the interval of a figure is so wide that
+ * there may be one.
+ */
+export type OverallVerdict = Verdict | "mixed" | "no difference shown";
+
 export interface Comparison {
   readonly baseline: string;
   readonly candidate: string;
   readonly stages: readonly StageComparison[];
-  /** Over all stages and the figures that decide; "mixed" when they contradict each other. */
-  readonly verdict: Verdict | "mixed";
+  /** Over all stages and the figures that decide. */
+  readonly verdict: OverallVerdict;
   /** What to keep in mind. */
   readonly remarks: readonly string[];
 }
@@ -138,7 +144,7 @@ export function compareResults(
     baseline: baseline.map(({ name }) => name).join(", "),
     candidate: candidate.map(({ name }) => name).join(", "),
     stages,
-    verdict: overall(deciding.map(({ verdict }) => verdict)),
+    verdict: overall(deciding),
     remarks: remarks(baseline, candidate),
   };
 }
@@ -190,12 +196,14 @@ function isLarge(ratio: number, margin: number): boolean {
   return Math.abs(Math.log(ratio)) >= Math.log(1 + margin);
 }
 
-function overall(verdicts: readonly Verdict[]): Verdict | "mixed" {
+function overall(deciding: readonly FigureComparison[]): OverallVerdict {
+  const verdicts = deciding.map(({ verdict }) => verdict);
   const slower = verdicts.includes("slower");
   const faster = verdicts.includes("faster");
   if (slower && faster) return "mixed";
   if (slower) return "slower";
-  return faster ? "faster" : "no difference";
+  if (faster) return "faster";
+  return deciding.every(({ precise }) => precise) ? "no difference" : "no difference shown";
 }
 
 /** Nearly independent values: of runs, or of slices with what is alike put together. */

@@ -63,6 +63,10 @@ describe("help", { concurrency: 4 }, () => {
     }
   });
 
+  test("sluice help serve is sluice serve --help", async (t) => {
+    assert.match(await output(Child.cli(t, "help", "serve")), /^Usage: sluice serve /);
+  });
+
   test("sluice doctor --help", async (t) => {
     assert.match(await output(Child.cli(t, "doctor", "-h")), /Usage: sluice doctor \[--json\]/);
   });

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { CallError } from "../../src/protocol/call-error.ts";
-import { anything, text } from "../../src/protocol/schema.ts";
+import { anything, nothing, text } from "../../src/protocol/schema.ts";
 import { token } from "../../src/service/auth.ts";
 import type { ServiceOptions } from "../../src/service/options.ts";
 import { call, notify, serverStream } from "../../src/service/routes.ts";
@@ -24,6 +24,7 @@ async function start(t: TestContext, options: ServiceOptions = {}) {
       ticks: serverStream(anything, anything, function* (count) {
         for (let n = 0; n < Number(count); n++) yield { n };
       }),
+      silent: call(anything, nothing, () => undefined),
       note: notify(anything, (value) => void noted.push(value)),
     },
     {
@@ -62,6 +63,9 @@ test("call prints the answer, or why there is none", async (t) => {
     () => cli(t, ["call", at, "fails"]),
     () => cli(t, ["call", at, "fails", "--json"]),
     () => cli(t, ["call", at, "missing"]),
+    () => cli(t, ["call", at, "silent"]),
+    () => cli(t, ["call", at, "silent", "--json"]),
+    () => cli(t, ["call", at, "ticks", "3"]),
     () => cli(t, ["call", at, "echo", "{a:1}"]),
     () => cli(t, ["call", "unix:/no/such/socket", "echo"]),
   ]);
@@ -80,10 +84,19 @@ test("call prints the answer, or why there is none", async (t) => {
       err: "",
     },
     { code: 1, out: "", err: "sluice: NOT_FOUND: no such route\n" },
+    { code: 0, out: "", err: "" },
+    { code: 0, out: "null\n", err: "" },
+    {
+      code: 1,
+      out: "",
+      err:
+        "sluice: UNIMPLEMENTED: the route is of another kind\n" +
+        "sluice: --stream is for a route that streams, --notify for one that does not answer\n",
+    },
     {
       code: 2,
       out: "",
-      err: "sluice: the body is no JSON (a string needs quotes: '\"text\"'); or use --text (sluice --help)\n",
+      err: "sluice: the body is no JSON (a string needs quotes: '\"text\"'); or use --text (sluice call --help)\n",
     },
     {
       code: 1,
@@ -116,8 +129,15 @@ test("sub prints what pub publishes; routes lists; a token is needed where it is
     () => cli(t, ["sub", at, "closed.*", ...as]),
     () => cli(t, ["routes", at, "--deadline-ms", "soon"]),
   ]);
-  assert.equal(routes?.out, "echo\nupper\nfails\nticks\nnote\n");
-  assert.deepEqual(JSON.parse(listed?.out ?? ""), ["echo", "upper", "fails", "ticks", "note"]);
+  assert.equal(routes?.out, "echo\nupper\nfails\nticks\nsilent\nnote\n");
+  assert.deepEqual(JSON.parse(listed?.out ?? ""), [
+    "echo",
+    "upper",
+    "fails",
+    "ticks",
+    "silent",
+    "note",
+  ]);
   assert.equal(refused?.code, 1);
   assert.match(refused?.err ?? "", /^sluice: UNAUTHENTICATED: refused: /);
   assert.equal(unknown?.code, 2);

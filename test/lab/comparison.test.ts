@@ -138,7 +138,7 @@ function verdicts(a: Behaviour, b: Behaviour, seeds: number, options: CompareOpt
   const counts = { faster: 0, slower: 0, "no difference": 0, mixed: 0 };
   for (let seed = 0; seed < seeds; seed++) {
     const { verdict } = compareResults([made(seed, a)], [made(seed + 1000, b)], options);
-    counts[verdict]++;
+    counts[verdict === "no difference shown" ? "no difference" : verdict]++;
   }
   return counts;
 }
@@ -183,12 +183,19 @@ describe("verdicts", () => {
     assert.deepEqual(verdicts(open, { ...open, rate: 0.8 }, 20), all("no difference"));
   });
 
+  test("one that is hidden by noise is not called none", () => {
+    const noisy = { noise: 0.5, rate: 1 };
+    const { verdict, stages } = compareResults([made(1, noisy)], [made(1001, noisy)]);
+    assert.equal(stages[0]?.figures[0]?.precise, false);
+    assert.equal(verdict, "no difference shown");
+  });
+
   test("six runs a side are compared as runs", () => {
     // Runs differ by 10 % from each other, slices of one hardly: one run says nothing about the next.
     const side = (from: number) =>
       [0, 1, 2, 3, 4, 5].map((n) => made(from + n, { noise: 0.002, rate: 1 + n * 0.02 }));
     const { verdict, stages, remarks } = compareResults(side(0), side(100));
-    assert.equal(verdict, "no difference");
+    assert.equal(verdict, "no difference shown");
     assert.deepEqual(stages[0]?.figures[0]?.samples, [6, 6]);
     assert.deepEqual(remarks, []);
     const slower = [0, 1, 2, 3, 4, 5].map((n) =>
@@ -299,6 +306,7 @@ test("sluice compare: the verdict, and exit codes", async (t) => {
   assert.equal((await slower.exit()).code, 1, slower.story());
   assert.match(slower.stdout, /^c\.json against a\.json: SLOWER\n.*-\d+\.\d %.*: slower$/m);
   assert.equal((await wrong.exit()).code, 1, wrong.story());
+  assert.match(wrong.stderr, /^sluice: there is no file .*x\.json\n$/);
   assert.equal((await alone.exit()).code, 2, alone.story());
   assert.match(alone.stderr, /^sluice: compare takes at least two files/);
 });

@@ -118,6 +118,7 @@ describe("sluice lab", { concurrency: 3 }, () => {
     [["--cost", "x"], /--cost takes an integer from 1/],
     [["--rounds", "0"], /--rounds takes an integer from 1 to 100/],
     [["--duration", "1"], /--duration takes a time like/],
+    [["--out", "/"], /\/ is a directory/],
     [["--out", "/no/such/folder/x.html"], /there is no folder \/no\/such\/folder/],
   ];
   test("mistakes are told in a sentence, before anything is run", async () => {

@@ -134,6 +134,9 @@ describe("sluice load", { concurrency: 3 }, () => {
   const mistakes: readonly (readonly [args: readonly string[], says: RegExp])[] = [
     [[], /load takes one target, like 127\.0\.0\.1:7000, or a --server to start/],
     [["1", "2"], /load takes one target/],
+    [["1", "--json", "/no/such/folder/x.json"], /there is no folder \/no\/such\/folder/],
+    [["1", "--html", "/proc"], /\/proc is a directory/],
+    [["1", "--hgrm", "/proc/x.hgrm"], /cannot be written/],
     [["127.0.0.1:0"], /a target is written HOST:PORT/],
     [["no.such.host.invalid:1"], /there is no host named no\.such\.host\.invalid/],
     [["1", "--rate", "0"], /--rate takes messages\/s, a number above 0, not "0"/],
