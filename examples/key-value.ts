@@ -3,6 +3,8 @@
 //   npm run sluice -- serve examples/key-value.ts --port 6379 --model event-loop
 //   redis-cli -p 6379 set greeting hello ex 60
 //
+// try: redis-cli -p {port} set greeting hello ex 60
+//
 // One thread holds the keys, as in Redis. The store does not cross threads: with several of them each would have keys
 // of its own, and what a client finds would depend on the thread that it happened to be given. So it refuses to start with
 // more than one.

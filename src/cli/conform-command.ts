@@ -9,7 +9,7 @@ import {
   type Exchange,
   exchangeChecks,
 } from "./conform-conversations.ts";
-import { ConformPeer, type Target } from "./conform-peer.ts";
+import { ConformPeer, PREFACE_AND_HELLO, type Target, Unmet } from "./conform-peer.ts";
 import { type Check, type Outcome, runChecks } from "./conform-report.ts";
 import {
   type FrameVectors,
@@ -18,6 +18,7 @@ import {
   topicChecks,
 } from "./conform-vectors.ts";
 import { parseEndpoint } from "./endpoint.ts";
+import { safeText } from "./frame-line.ts";
 
 const HELP = `Usage: sluice conform HOST:PORT [OPTIONS]
 
@@ -45,6 +46,7 @@ const FRAME_GROUPS = ["golden", "chunking", "malformed", "grease"];
 const EXCHANGE_GROUPS = ["traces", "credit", "session", "abuse"];
 const AT_A_TIME = 8;
 const WAIT_MS = 5000;
+const MOST_QUOTED = 80;
 
 async function run(args: readonly string[]): Promise<number> {
   const { values, positionals } = parseArgs({
@@ -68,8 +70,7 @@ async function run(args: readonly string[]): Promise<number> {
   if (group !== undefined && !groups.includes(group)) {
     throw new UsageError(`--group takes ${groups.join(", ")}, not "${group}"`);
   }
-  // Who is not there breaks no rule.
-  (await ConformPeer.connect(target)).close();
+  await needSwp(target);
   const counts = { kept: 0, broken: 0, skipped: 0 };
   const checks = all.filter((check) => group === undefined || check.group === group);
   await runChecks(checks, AT_A_TIME, (outcome) => {
@@ -78,8 +79,28 @@ async function run(args: readonly string[]): Promise<number> {
     else if (values.verbose === true || outcome.result === "broken") console.log(line(outcome));
   });
   const { kept, broken, skipped } = counts;
-  if (values.json !== true) console.log(`${kept} kept, ${broken} broken, ${skipped} skipped`);
+  if (values.json !== true) {
+    const why = skipped > 0 && values.verbose !== true ? " (--verbose says why)" : "";
+    console.log(`${kept} kept, ${broken} broken, ${skipped} skipped${why}`);
+  }
   return broken === 0 ? 0 : 1;
+}
+
+/** Who is not there, or speaks something else, breaks no rule. */
+async function needSwp(target: Target): Promise<void> {
+  const peer = await ConformPeer.connect(target);
+  try {
+    peer.send(PREFACE_AND_HELLO);
+    const first = await peer.frame();
+    if (first?.frame !== "malformed") return;
+    const said = safeText((await peer.foreign()).slice(0, MOST_QUOTED).trimEnd());
+    throw new Error(`this is no SWP/1 server: it answers "${said}"`);
+  } catch (error) {
+    if (!(error instanceof Unmet)) throw error;
+    throw new Error(`this is no SWP/1 server: it answers nothing to preface and HELLO`);
+  } finally {
+    peer.close();
+  }
 }
 
 function allChecks(target: Target, echo: string | undefined): Check[] {

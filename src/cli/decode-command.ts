@@ -33,6 +33,7 @@ async function run(args: readonly string[]): Promise<number> {
   });
   if (positionals.length > 1) throw new UsageError("decode takes one FILE");
   const bytes = asBytes(await read(positionals[0] ?? "-"));
+  if (bytes.length === 0) throw new Error("there is nothing to decode: the input is empty");
   const json = values.json === true;
   const colours = process.stdout.isTTY && process.stdout.hasColors();
   let faults = 0;

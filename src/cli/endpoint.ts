@@ -1,5 +1,6 @@
 // Endpoints as people write them on a command line: HOST:PORT, [::1]:PORT, PORT alone, unix:/path, unix:@abstract.
 
+import { noEndpoint } from "../lab/target.ts";
 import { UsageError } from "./command.ts";
 
 /** Fits `serve` as well as `connect`. */
@@ -15,7 +16,7 @@ export function parseEndpoint(text: string): Endpoint {
   const match = /^(?:(?:\[(?<ipv6>[^\]]+)\]|(?<name>[^:]+)):)?(?<port>\d{1,5})$/.exec(text);
   const port = Number(match?.groups?.port);
   if (match === null || port > 65_535) {
-    throw new UsageError(`"${text}" is no endpoint: HOST:PORT, [::1]:PORT, PORT or unix:/path`);
+    throw new UsageError(noEndpoint(text));
   }
   return { host: match.groups?.ipv6 ?? match.groups?.name ?? LOOPBACK, port };
 }

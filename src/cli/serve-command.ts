@@ -1,6 +1,6 @@
 // sluice serve: runs a handler module until it is told to stop.
 
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { extname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
@@ -50,7 +50,10 @@ Serves FILE, a module whose default export is a table of handlers; without one, 
   --drain-ms N      time to finish at SIGTERM or Ctrl-C (default 10000); a second signal ends at once
   --grace-ms N      how long connections go on in the old threads after SIGHUP, which loads FILE anew (default 5000)
   --json            say what happens in lines of JSON
-  --help`;
+  --help
+
+What to try is printed from FILE's lines like "// try: redis-cli -p {port} ping" or "// try: sluice routes {address}".
+Exit code 1 for a FILE that cannot be read, 2 for one without handlers and for wrong usage.`;
 
 const OPTIONS = {
   port: { type: "string" },
@@ -130,6 +133,9 @@ function handlerModule(file: string | undefined): URL {
     return new URL(`./echo-handlers${extname(new URL(import.meta.url).pathname)}`, import.meta.url);
   }
   if (!existsSync(file)) throw new Error(`there is no file ${file}`);
+  if (statSync(file).isDirectory()) {
+    throw new Error(`${file} is a directory: serve takes the file of a handler module`);
+  }
   return pathToFileURL(resolve(file));
 }
 

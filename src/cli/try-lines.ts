@@ -1,7 +1,8 @@
-// What `sluice serve` prints for people to try: lines that the served module brings as comments, or one with nc.
+// What `sluice serve` prints for people to try: lines that the served module brings as comments, what its protocol is asked
+// with, or one with nc.
 //
-// A module says so itself, at its top: `// try: sluice call {address} echo 1`. `{address}` is where it listens. The module is
-// read for that and not run: it runs in the threads.
+// A module says so itself, at its top: `// try: sluice call {address} echo 1`. `{address}` is where it listens,
+// `{port}` its port. The module is read for that and not run: it runs in the threads.
 
 import { readFileSync } from "node:fs";
 import { extname } from "node:path";
@@ -11,13 +12,23 @@ import { type Address, formatAddress } from "../sys/address.ts";
 /** The command as it is called from where this runs: a checkout, or a project that has installed the package. */
 const COMMAND = extname(import.meta.url) === ".ts" ? "npm run --silent sluice --" : "npx sluice";
 const TRY = /^\/\/ try: (.+)$/gm;
+/** The module takes service() from where it is defined: it speaks SWP/1. */
+const SERVICE =
+  /\bimport\s[^;]*\bservice\b[^;]*\bfrom\s+["'](?:sluice\/service|[^"']*\/service\/service\.[jt]s)["']/;
+const ASK_SERVICE = ["sluice routes {address}", "sluice call {address} ROUTE BODY"];
 
 export function tryLines(module: URL, address: Address): string[] {
-  const found = [...readFileSync(fileURLToPath(module), "utf8").matchAll(TRY)];
-  if (found.length === 0) return [withNetcat(address)];
+  const source = readFileSync(fileURLToPath(module), "utf8");
+  const own = [...source.matchAll(TRY)].map(([, line = ""]) => line);
+  const lines = own.length === 0 && SERVICE.test(source) ? ASK_SERVICE : own;
+  if (lines.length === 0) return [withNetcat(address)];
   const reachable = reachableAddress(address);
-  return found.map(([, line = ""]) =>
-    line.replace(/^sluice /, `${COMMAND} `).replaceAll("{address}", reachable),
+  const port = address.family === "unix" ? "" : String(address.port);
+  return lines.map((line) =>
+    line
+      .replace(/^sluice /, `${COMMAND} `)
+      .replaceAll("{address}", reachable)
+      .replaceAll("{port}", port),
   );
 }
 

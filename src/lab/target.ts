@@ -5,6 +5,11 @@ import { isIP } from "node:net";
 import { OptionError } from "../limits.ts";
 import type { Address } from "../sys/address.ts";
 
+/** How an endpoint is written, to who has written something else. */
+export function noEndpoint(text: string): string {
+  return `"${text}" is no endpoint: HOST:PORT, [::1]:PORT, PORT or unix:/path`;
+}
+
 /**
  * HOST:PORT, [IPV6]:PORT, :PORT or PORT (of this machine), unix:PATH or unix:@NAME.
  * @throws OptionError for anything else, or a name that nobody knows
@@ -16,9 +21,7 @@ export async function resolveTarget(text: string): Promise<Address> {
   const match = /^(?:\[([^\]]+)\]:|([^:]*):)?(\d{1,5})$/.exec(text);
   const port = Number(match?.[3]);
   if (match === null || port < 1 || port > 65_535) {
-    throw new OptionError(
-      `a target is written HOST:PORT, [IPV6]:PORT, PORT or unix:PATH, not "${text}"`,
-    );
+    throw new OptionError(noEndpoint(text));
   }
   const host = match[1] ?? (match[2] || "127.0.0.1");
   const kind = isIP(host.split("%", 1)[0] ?? host);

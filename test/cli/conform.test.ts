@@ -67,3 +67,20 @@ test("a server that welcomes everybody and never minds breaks rules, and is told
   assert.match(child.stdout, /^skipped conversations: section 5: .*\n +needs --echo ROUTE/m);
   assert.match(child.stdout, /^\d+ kept, \d+ broken, \d+ skipped$/m);
 });
+
+test("who speaks something else is told so, and not which rules it breaks", async (t) => {
+  const server = createServer((socket) => {
+    socket.on("error", () => undefined).write("HTTP/1.1 400 Bad Request\r\n\r\n");
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  const child = Child.cli(t, "conform", String(port));
+  assert.equal((await child.exit()).code, 1);
+  assert.equal(
+    child.stderr,
+    'sluice: this is no SWP/1 server: it answers "HTTP/1.1 400 Bad Request"\n',
+  );
+  assert.equal(child.stdout, "");
+});

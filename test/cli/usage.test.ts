@@ -104,6 +104,7 @@ const MODULES: readonly Mistake[] = [
 const KEY_VALUE = fileURLToPath(new URL("../../examples/key-value.ts", import.meta.url));
 
 const RUNNING: readonly Mistake[] = [
+  [["serve", directory], 1, /is a directory: serve takes the file of a handler module$/],
   [
     ["serve", KEY_VALUE, "--threads", "2"],
     1,

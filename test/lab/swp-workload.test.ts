@@ -27,7 +27,7 @@ test("a service that changes a byte is caught", async (t) => {
 test("an echo of bytes is told that SWP/1 is spoken here", async (t) => {
   const server = await serveFor(t, service({}));
   const [error] = onlyStage(await load(server, { durationMs: 50 })).errors;
-  assert.match(error?.text ?? "", /: "-ERR SWP\/1 .*" came instead of an echo: .*--workload swp/);
+  assert.match(error?.text ?? "", /^"-ERR SWP\/1 .*" came instead of an echo: .*--workload swp/);
 });
 
 test("errors of the service are counted", async (t) => {
