@@ -93,25 +93,26 @@ test("README: the program that serves upper.ts on several threads", async (t) =>
 
 test("docs/api.md: serve; the codecs", async (t) => {
   const [served, codecs] = await Promise.all([
-    output(t, program("docs/api.md", "program-1.ts")),
-    output(t, program("docs/api.md", "program-4.ts")),
+    output(t, program("docs/api.md", "serving.ts")),
+    output(t, program("docs/api.md", "codecs.ts")),
   ]);
   assert.deepEqual([served, codecs], [[], []]);
 });
 
 test("docs/api.md: connect", async (t) => {
   const server = await served(t, "README.md", "upper.ts");
-  const child = Child.node(t, [program("docs/api.md", "program-2.ts", portOf(server))]);
+  const child = Child.node(t, [program("docs/api.md", "greeting.ts", portOf(server))]);
   await child.says(/^hello\nHELLO\n/);
   child.kill("SIGTERM");
   await child.exit();
 });
 
 for (const [file, sent, expected] of [
-  ["program-3.ts", "hello\n12345\n", /^hello\n74535\d+\.\d+\n$/],
-  ["program-5.ts", "129", /^230$/],
-  ["program-6.ts", "abc\n", /^abc\n$/],
-  ["program-8.ts", "ann\nbob\n", /^you are visitor 1\nyou are visitor 2\n$/],
+  ["heavy.ts", "hello\n12345\n", /^hello\n74535\d+\.\d+\n$/],
+  ["digits.ts", "129", /^230$/],
+  ["moving.ts", "abc\n", /^abc\n$/],
+  ["names.ts", "ann\n", /^hello, ann\n$/],
+  ["visits.ts", "ann\nbob\n", /^you are visitor 1\nyou are visitor 2\n$/],
 ] as const) {
   test(`docs/api.md: the handlers of ${file}`, async (t) => {
     const server = await served(t, "docs/api.md", file);
@@ -155,9 +156,9 @@ test("docs/service.md: the service, and who may use one", async (t) => {
   assert.deepEqual((await said.next()).value, { topic: "room.1.said", body: "hello" });
   said.close();
   await api.close();
-  assert.deepEqual(await output(t, program("docs/service.md", "program-2.ts")), []);
+  assert.deepEqual(await output(t, program("docs/service.md", "who.ts")), []);
 });
 
-test("all of them have been run", () => {
+test("all of them have been run: one with no test is to get one", () => {
   assert.deepEqual([...unrun], []);
 });
