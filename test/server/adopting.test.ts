@@ -72,7 +72,7 @@ for (const { name: driver, skip } of RAW_DRIVERS) {
         adoptOrphans: true,
         // The kernel takes little of what nobody reads.
         sendBufferBytes: 16_384,
-        limits: { blockedMs: 600, heapBytes: 24 * 1024 * 1024 },
+        limits: { blockedMs: 2000, heapBytes: 24 * 1024 * 1024 },
         onError(error) {
           if (!(error instanceof ThreadEndedError)) return;
           ends.push(error);
