@@ -10,6 +10,7 @@ import { type LabJob, runLab } from "../lab/run-lab.ts";
 import { MODELS } from "../server/options.ts";
 import { type Command, choiceOption, integerOption, UsageError } from "./command.ts";
 import { durationOption } from "./duration-option.ts";
+import { interruption } from "./interruption.ts";
 import { needWritable } from "./output-file.ts";
 
 const rows = EXPERIMENTS.map(({ name, summary }) => `  ${name.padEnd(18)} ${summary}`).join("\n");
@@ -84,11 +85,8 @@ async function run(args: readonly string[]): Promise<number> {
   const job = plannedJob(values, positionals, args);
   const out = values.out ?? "sluice-lab.html";
   for (const file of [out, values.json ?? out]) needWritable(file);
-  const controller = new AbortController();
-  // The first ends the runs with what there is; the second is not caught.
-  for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => controller.abort());
   const say = values.quiet === true ? () => undefined : (line: string) => console.error(line);
-  const result = await runLab(job, controller.signal, say);
+  const result = await runLab(job, interruption(), say);
   const runs = result.experiments.flatMap((experiment) => experiment.runs);
   writeFileSync(out, labPage(result));
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(result)}\n`);

@@ -19,6 +19,7 @@ import { WORKLOADS, workloadKind } from "../lab/workloads/choose-workload.ts";
 import type { Address } from "../sys/address.ts";
 import { type Command, choiceOption, integerOption, UsageError } from "./command.ts";
 import { durationOption } from "./duration-option.ts";
+import { interruption } from "./interruption.ts";
 import { LoadView } from "./load-view.ts";
 import { needWritable } from "./output-file.ts";
 
@@ -139,15 +140,6 @@ async function run(args: readonly string[]): Promise<number> {
   } finally {
     await server?.stop();
   }
-}
-
-/** The first Ctrl-C ends the run with what there is; the second is not caught. */
-function interruption(): AbortSignal {
-  const controller = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    process.once(signal, () => controller.abort());
-  }
-  return controller.signal;
 }
 
 async function startedServer(values: Values): Promise<StartedServer | undefined> {
