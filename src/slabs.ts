@@ -2,7 +2,7 @@
 //
 // Why slabs: a piece of memory of its own for each message of 16 KiB makes V8 run a full collection 25 times a second on a
 // busy connection, since it counts those bytes as its heap's. Cut from slabs there is one such object for 16 messages. The
-// price is the one of any pool: a message that is kept keeps its slab.
+// price is the one of any pool: a message that is kept keeps its slab. Smaller messages are cut from smaller pieces.
 //
 // Why collections: V8 frees a slab when the young objects that lie in it are collected, but it collects them only once
 // their own small objects fill the young generation, or after some 64 MiB of such memory. By then each slab has left every
@@ -34,11 +34,11 @@ const account = {
   collect: undefined as Collect | undefined,
 };
 
-/** A fresh slab, not initialised, that nobody else will ever write to. It cannot be transferred to another thread. */
-export function freshSlab(): Buffer {
-  account.given += SLAB_BYTES;
+/** A fresh slab (or a smaller piece), not initialised, that nobody else will ever write to. It cannot be transferred to another thread. */
+export function freshSlab(bytes = SLAB_BYTES): Buffer {
+  account.given += bytes;
   if (account.given >= account.budget) collectYoung();
-  const slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+  const slab = Buffer.allocUnsafeSlow(bytes);
   // It is shared by many messages: who transfers one would take away the others.
   markAsUntransferable(slab.buffer);
   return slab;

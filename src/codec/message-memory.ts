@@ -1,32 +1,56 @@
-// Memory for copied messages: the smallest from blocks of 16 KiB, large ones from slabs, the others from Node's own pool.
+// Memory for copied messages: small ones are cut from blocks of 16 KiB, medium ones from pieces of 64 KiB, large ones from
+// slabs. A message that is kept keeps what it was cut from.
 //
-// Node's pool would do for all but the large, but its ways in cost more than a view made directly and words moved in a
-// loop (64 bytes: 76 ns with `Buffer.allocUnsafe` and `copy`, 39 so). The view's class is the one that Buffer itself names
-// as its species, so that a message is a Buffer like any other.
+// Why not Node's own pool: its ways in cost more than a view made directly and words moved in a loop (64 bytes: 76 ns with
+// `Buffer.allocUnsafe` and `copy`, 39 so), and nobody collects it in time (slabs.ts): echoes of 1 KiB brought on full collections.
+// The view's class is the one that Buffer itself names as its species, so that a message is a Buffer like any other.
 //
 // Invariant: nothing before `used` of a block or slab is ever written again.
 
 import { Buffer } from "node:buffer";
-import { markAsUntransferable } from "node:worker_threads";
-import { freshSlab } from "../slabs.ts";
+import { freshSlab, SLAB_BYTES } from "../slabs.ts";
 
-/** Below this Node's pool does as well. */
+/** From here on a message that lies in memory which may be kept is not copied. */
 export const LEAST_LARGE = 4096;
 /** What a small message that is kept keeps alive. */
 const BLOCK_BYTES = 16_384;
-/** Up to here a view made directly and words in a loop are quicker than `Buffer.allocUnsafe` and `copy`. */
+/** What a medium one does. */
+const MEDIUM_BYTES = 65_536;
+/** Up to here words in a loop are quicker than `set`. */
 const MOST_SMALL = 128;
 /** Above this a slab would be mostly waste. */
 const MOST = 65_536;
-
-/** The slab in use; one for each thread, since modules are loaded once a thread. */
-const current: { slab: Buffer; used: number } = { slab: Buffer.alloc(0), used: 0 };
 
 type BufferClass = new (memory: ArrayBuffer, offset: number, length: number) => Buffer;
 /** What Buffer's own methods make their results with: without the checks of `Buffer.from`. */
 const View: BufferClass = Reflect.get(Buffer, Symbol.species);
 
-/** Where small messages go; one for each thread. */
+/** Memory that messages are cut from, one behind the other. */
+class Cutting {
+  readonly #pieceBytes: number;
+  #memory = new ArrayBuffer(0);
+  #used = 0;
+
+  constructor(pieceBytes: number) {
+    this.#pieceBytes = pieceBytes;
+  }
+
+  cut(length: number): Buffer {
+    if (this.#used + length > this.#memory.byteLength) {
+      this.#memory = freshSlab(this.#pieceBytes).buffer as ArrayBuffer;
+      this.#used = 0;
+    }
+    const start = this.#used;
+    // Rounded up to 8 bytes, so that copies are aligned.
+    this.#used = (start + length + 7) & ~7;
+    return new View(this.#memory, start, length);
+  }
+}
+
+/** One of each for each thread, since modules are loaded once a thread. */
+const medium = new Cutting(MEDIUM_BYTES);
+const large = new Cutting(SLAB_BYTES);
+/** Where small messages go. */
 const block = {
   memory: new ArrayBuffer(0),
   words: new Int32Array(0),
@@ -44,7 +68,7 @@ const source: { bytes: Buffer; aligned: boolean; words: Int32Array } = {
 export function copyMessage(bytes: Buffer, offset: number, length: number): Buffer {
   if (length > MOST_SMALL || (offset & 3) !== 0 || !hasWords(bytes)) {
     const message = allocateMessage(length);
-    bytes.copy(message, 0, offset, offset + length);
+    message.set(new Uint8Array(bytes.buffer, bytes.byteOffset + offset, length));
     return message;
   }
   if (block.used + length > BLOCK_BYTES) renewBlock();
@@ -72,23 +96,14 @@ function hasWords(bytes: Buffer): boolean {
 }
 
 function renewBlock(): void {
-  const memory = Buffer.allocUnsafeSlow(BLOCK_BYTES).buffer as ArrayBuffer;
-  // It is shared by many messages: who transfers one would take away the others.
-  markAsUntransferable(memory);
+  const memory = freshSlab(BLOCK_BYTES).buffer as ArrayBuffer;
   block.memory = memory;
   block.words = new Int32Array(memory);
   block.used = 0;
 }
 
 /** Memory for a message of `length` bytes, not initialised, that nobody else will ever write to. */
-export function allocateMessage(length: number): Buffer {
-  if (length < LEAST_LARGE || length > MOST) return Buffer.allocUnsafe(length);
-  if (current.used + length > current.slab.length) {
-    current.slab = freshSlab();
-    current.used = 0;
-  }
-  const start = current.used;
-  // Rounded up to 8 bytes, so that copies are aligned.
-  current.used = (start + length + 7) & ~7;
-  return current.slab.subarray(start, start + length);
+function allocateMessage(length: number): Buffer {
+  if (length < LEAST_LARGE) return medium.cut(length);
+  return length <= MOST ? large.cut(length) : Buffer.allocUnsafe(length);
 }
