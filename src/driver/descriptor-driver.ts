@@ -46,6 +46,7 @@ import type {
 } from "./driver.ts";
 import { SlotTable, slotOf } from "./handle.ts";
 import { openListener } from "./listening-socket.ts";
+import { OutputAddresses } from "./output-addresses.ts";
 import { ParkedDescriptors } from "./parked-descriptors.ts";
 import {
   ACCEPTING,
@@ -88,6 +89,7 @@ export abstract class DescriptorDriver implements Driver {
   protected readonly flags: Uint32Array;
   protected readonly descriptors: Int32Array;
   protected readonly outputMemory: NativeMemory;
+  protected readonly outputAddresses: OutputAddresses;
   protected readonly calls = new StreamCalls();
   protected watched = -1;
   /** For whoever cleans up after this thread. */
@@ -107,6 +109,7 @@ export abstract class DescriptorDriver implements Driver {
     this.descriptors = new Int32Array(options.slots).fill(-1);
     this.#nonBlocking = nonBlocking;
     this.outputMemory = NativeMemory.allocate(options.outputBytes);
+    this.outputAddresses = new OutputAddresses(this.outputMemory);
     this.output = this.outputMemory.bytes;
     this.#wakeEvent = new WakeEvent(options.wakeDescriptor, this.notes);
     this.wakeDescriptor = this.#wakeEvent.descriptor;

@@ -72,8 +72,6 @@ const KEEPING = MECHANISM << 4;
 
 /** Most bytes of one read. */
 const READ_BYTES = 65_536;
-/** The smallest block of a reactor's arena: where a send begins, but for the rest of one that went out in part. */
-const PLACE_BYTES = 1024;
 /** Few enough that a socket that was read is still in the cache when its answer is sent (512 cost 8 % with 1000 busy ones). */
 const EVENTS_PER_WAIT = 64;
 /** Accepts of one listener a turn: the connections that are there get their share too. */
@@ -92,8 +90,6 @@ export class EpollDriver extends DescriptorDriver {
   readonly #inputMemory = NativeMemory.allocate(READ_BYTES);
   readonly #inputAddress: bigint;
   readonly #kept = new KeptInput(this.calls);
-  /** Of every PLACE_BYTES-th byte of output, once something was sent from there. */
-  readonly #addresses: (bigint | undefined)[] = [];
   readonly #sendOffset: Uint32Array;
   readonly #sendLeft: Uint32Array;
   readonly #sendLength: Uint32Array;
@@ -303,7 +299,7 @@ export class EpollDriver extends DescriptorDriver {
   #write(handle: Handle, slot: number): void {
     const offset = this.#sendOffset[slot] as number;
     const left = this.#sendLeft[slot] as number;
-    const address = this.#addressOf(offset, left);
+    const address = this.outputAddresses.of(offset, left);
     const count = this.calls.send(this.descriptors[slot] as number, address, left);
     if (count === left) return this.#finishSend(handle, slot, this.#sendLength[slot] as number);
     if (count >= 0) {
@@ -316,16 +312,6 @@ export class EpollDriver extends DescriptorDriver {
       return this.#finishSend(handle, slot, count);
     }
     if (((this.flags[slot] as number) & REGISTERED) === 0) this.#register(handle);
-  }
-
-  /** Sends begin at the same places again and again: the addresses of those are made once. */
-  #addressOf(offset: number, length: number): bigint {
-    const place = offset / PLACE_BYTES;
-    const made = this.#addresses[place];
-    if (made !== undefined && offset + length <= this.output.length) return made;
-    const address = this.outputMemory.at(offset, length);
-    if (Number.isInteger(place)) this.#addresses[place] = address;
-    return address;
   }
 
   #finishSend(handle: Handle, slot: number, result: number): void {

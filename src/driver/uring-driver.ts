@@ -59,6 +59,8 @@ const LISTED = MECHANISM << 2;
 const HUNG_UP = MECHANISM << 3;
 /** After so many receives of which nothing was kept a connection uses the pool again. */
 const PATIENCE = 16;
+/** Up to so many completions a turn what is sent does not wait for the next turn. */
+const QUIET = 2;
 
 export class UringDriver extends UringOperations {
   readonly name = "io_uring";
@@ -116,6 +118,7 @@ export class UringDriver extends UringOperations {
     const ring = this.ring;
     const words = ring.completions;
     const count = ring.ready();
+    this.quiet = count <= QUIET;
     let timers = 0;
     for (let n = 0; n < count; n++) {
       const at = ring.completionAt(n);

@@ -24,13 +24,6 @@ const DIFFERENCES: readonly Difference[] = [
     reason:
       "a kernel tells an error once, and then the end; node:net destroys the stream with it, for both directions",
   },
-  {
-    drivers: ["io_uring"],
-    scene: "the peer resets while a send cannot go on",
-    trace: ["sent −EPIPE, closed"],
-    reason:
-      "MSG_WAITALL completes with what had left before the reset; the error is that of the rest, on a dead socket",
-  },
 ];
 
 const reference = new SimulatedHost("simulated", 1);
