@@ -29,6 +29,8 @@ const DEAR_US = 150;
 const FLAGS_KNOWN_IN = 26;
 
 type Collect = (options: { readonly type: "minor" }) => void;
+/** Whether V8's flags are known here: see FLAGS_KNOWN_IN. */
+const flagsKnown = Number.parseInt(process.versions.node, 10) >= FLAGS_KNOWN_IN;
 
 /** This thread's account; modules are loaded once a thread. */
 const account = {
@@ -53,7 +55,10 @@ function collectYoung(): void {
   // Node before 23.9 knows the CPU of the process only.
   const cpuUsage = process.threadCpuUsage ?? process.cpuUsage;
   const before = cpuUsage();
+  // Dead slabs are free when this returns. Freed in V8's own thread they would be free later, and be twice as many by then.
+  setKnownFlag("--no-concurrent-array-buffer-sweeping");
   account.collect({ type: "minor" });
+  setKnownFlag("--concurrent-array-buffer-sweeping");
   const { user, system } = cpuUsage(before);
   const costUs = (user + system) / (account.budget >> 20);
   if (costUs > DEAR_US) account.budget = Math.min(account.budget * 2, MOST_BUDGET);
@@ -61,16 +66,19 @@ function collectYoung(): void {
 }
 
 /**
- * The function that collects; and V8 is told not to lower its limit for full collections after young ones, as it does where
- * few small objects are made (`--scavenger-updates-allocation-limit`). It lowers it to what lives plus a few MiB, and each
- * budget given away then crosses it: a full collection after each young one, three times the CPU (measured, 16 KiB echoes
- * after an idle time).
+ * The function that collects; and V8 is kept from setting its limit for full collections so low that each budget given away
+ * crosses it: a full collection after each young one, three times the CPU (measured, 16 KiB echoes after an idle time). It
+ * does so after young collections where few small objects are made, and for good once it has used an idle time to
+ * reduce the heap.
  */
 function prepareToCollect(): Collect {
-  if (Number.parseInt(process.versions.node, 10) >= FLAGS_KNOWN_IN) {
-    setFlagsFromString("--no-scavenger-updates-allocation-limit");
-  }
+  setKnownFlag("--no-scavenger-updates-allocation-limit");
+  setKnownFlag("--no-memory-reducer");
   return collector();
+}
+
+function setKnownFlag(flag: string): void {
+  if (flagsKnown) setFlagsFromString(flag);
 }
 
 /** V8's own function for it: it stands in contexts that are made while the flag is set. */

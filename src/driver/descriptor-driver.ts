@@ -10,6 +10,7 @@
 
 import { performance } from "node:perf_hooks";
 import type { Address } from "../sys/address.ts";
+import { keepFreedMemory } from "../sys/allocator.ts";
 import { EAGAIN, EALREADY, EBADF, EINTR, EINVAL, EMFILE, ENOTCONN, ENOTSUP } from "../sys/errno.ts";
 import { NativeMemory } from "../sys/native-memory.ts";
 import {
@@ -45,6 +46,7 @@ import type {
   ListenTarget,
 } from "./driver.ts";
 import { SlotTable, slotOf } from "./handle.ts";
+import { KeptInput } from "./kept-input.ts";
 import { openListener } from "./listening-socket.ts";
 import { OutputAddresses } from "./output-addresses.ts";
 import { ParkedDescriptors } from "./parked-descriptors.ts";
@@ -91,6 +93,7 @@ export abstract class DescriptorDriver implements Driver {
   protected readonly outputMemory: NativeMemory;
   protected readonly outputAddresses: OutputAddresses;
   protected readonly calls = new StreamCalls();
+  protected readonly kept = new KeptInput(this.calls);
   protected watched = -1;
   /** For whoever cleans up after this thread. */
   protected readonly notes: ThreadNotes;
@@ -101,6 +104,7 @@ export abstract class DescriptorDriver implements Driver {
   #wakeAsked = false;
 
   constructor(options: DriverOptions, nonBlocking: boolean) {
+    keepFreedMemory();
     this.events = options.events;
     this.slots = new SlotTable(options.slots);
     this.flags = new Uint32Array(options.slots);
@@ -166,7 +170,13 @@ export abstract class DescriptorDriver implements Driver {
   sendNow(handle: Handle, bytes: Uint8Array): number {
     const refused = this.refuseSend(handle);
     if (refused < 0 || bytes.length === 0) return refused;
-    const count = this.calls.sendBytes(this.descriptors[slotOf(handle)] as number, bytes);
+    // Nothing runs between the two: the bytes stay where they are, and the kernel has copied what it took.
+    const address = this.kept.addressOf(bytes);
+    const count = this.calls.send(
+      this.descriptors[slotOf(handle)] as number,
+      address,
+      bytes.length,
+    );
     return count === -EAGAIN || count === -EINTR ? 0 : count;
   }
 

@@ -43,7 +43,7 @@ import {
 import { DescriptorDriver } from "./descriptor-driver.ts";
 import type { DriverOptions, Handle } from "./driver.ts";
 import { slotOf } from "./handle.ts";
-import { KeptInput, LARGE_RECEIVE, tookNothing } from "./kept-input.ts";
+import { LARGE_RECEIVE, tookNothing } from "./kept-input.ts";
 import {
   ACCEPTING,
   CLOSING,
@@ -89,7 +89,6 @@ export class EpollDriver extends DescriptorDriver {
   readonly #epoll: Epoll;
   readonly #inputMemory = NativeMemory.allocate(READ_BYTES);
   readonly #inputAddress: bigint;
-  readonly #kept = new KeptInput(this.calls);
   readonly #sendOffset: Uint32Array;
   readonly #sendLeft: Uint32Array;
   readonly #sendLength: Uint32Array;
@@ -241,7 +240,7 @@ export class EpollDriver extends DescriptorDriver {
     const descriptor = this.descriptors[slot] as number;
     const rested = this.notes.disturb(slot);
     const count = keeping
-      ? this.#kept.receive(descriptor)
+      ? this.kept.receive(descriptor)
       : this.calls.receive(descriptor, this.#inputAddress, READ_BYTES);
     if (rested !== 0 && tookNothing(count)) this.notes.leaveInPeace(slot, rested);
     if (count === -EINTR) return this.#list(handle);
@@ -254,11 +253,11 @@ export class EpollDriver extends DescriptorDriver {
       this.flags[slot] = flags & ~(READABLE | RECEIVING);
       return this.end(handle, count);
     }
-    const asked = keeping ? this.#kept.asked : READ_BYTES;
+    const asked = keeping ? this.kept.asked : READ_BYTES;
     if (count < asked && (flags & HUNG_UP) === 0) this.flags[slot] = flags & ~READABLE;
     else this.#list(handle);
     const kept = keeping
-      ? this.#kept.deliver(this, this.events, handle, count)
+      ? this.kept.deliver(this, this.events, handle, count)
       : this.#deliver(handle, count);
     this.#remember(slot, kept && count >= LARGE_RECEIVE);
   }

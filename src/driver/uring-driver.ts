@@ -34,7 +34,7 @@ import {
   OPERATION_WATCH,
 } from "./event-cookie.ts";
 import { slotOf } from "./handle.ts";
-import { KeptInput, LARGE_RECEIVE, tookNothing } from "./kept-input.ts";
+import { LARGE_RECEIVE, tookNothing } from "./kept-input.ts";
 import { RingTimer } from "./ring-timer.ts";
 import {
   ACCEPTING,
@@ -67,7 +67,6 @@ export class UringDriver extends UringOperations {
   input: Buffer;
   readonly #timer: RingTimer;
   readonly #pool: BufferPool;
-  readonly #kept = new KeptInput(this.calls);
   /** Receives in a row of which nothing was kept, by slot, while KEEPING. */
   readonly #unkept: Uint8Array;
   /** Handles whose socket may have more than was taken, for the next turn. */
@@ -217,7 +216,7 @@ export class UringDriver extends UringOperations {
     if ((flags & (WANTED | ENDED | CLOSING)) !== WANTED) return;
     if ((flags & (RECEIVING | POLLING)) === RECEIVING) return;
     const rested = this.notes.disturb(slot);
-    const count = this.#kept.receive(this.descriptors[slot] as number);
+    const count = this.kept.receive(this.descriptors[slot] as number);
     if (rested !== 0 && tookNothing(count)) this.notes.leaveInPeace(slot, rested);
     if (count === -EAGAIN) return;
     if (count <= 0 && count !== -EINTR) {
@@ -226,9 +225,9 @@ export class UringDriver extends UringOperations {
       return;
     }
     // An edge comes once: as long as the socket may not be empty, the next turn goes on.
-    if (count < 0 || count === this.#kept.asked || (flags & HUNG_UP) !== 0) this.#list(handle);
+    if (count < 0 || count === this.kept.asked || (flags & HUNG_UP) !== 0) this.#list(handle);
     if (count < 0) return;
-    if (this.#kept.deliver(this, this.events, handle, count)) this.#unkept[slot] = 0;
+    if (this.kept.deliver(this, this.events, handle, count)) this.#unkept[slot] = 0;
     else if (this.#countUnkept(slot) === PATIENCE) this.#keepFromNow(handle, false);
   }
 

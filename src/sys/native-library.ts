@@ -76,12 +76,19 @@ const SYSCALL_WORDS = {
   syscall: { arguments: [pointer, pointer, pointer, pointer, pointer, pointer], return: i32 },
 } as const satisfies ffi.FunctionDefinitions;
 
+/** What only some C libraries have: mallopt(3), glibc. */
+const ALLOCATOR = {
+  mallopt: { arguments: [i32, i32], return: i32 },
+} as const satisfies ffi.FunctionDefinitions;
+
 type Functions<T extends ffi.FunctionDefinitions> = ffi.DynamicLibraryResult<T>["functions"];
 
 export interface NativeLibrary extends Functions<typeof LIBC> {
   readonly syscallPointers: Functions<typeof SYSCALL_POINTERS>["syscall"];
   readonly syscallWords: Functions<typeof SYSCALL_WORDS>["syscall"];
   readonly syscallControl: Functions<typeof SYSCALL_CONTROL>["syscall"];
+  /** Undefined where the C library has none. */
+  readonly mallopt: Functions<typeof ALLOCATOR>["mallopt"] | undefined;
   /** A live view on this thread's errno: read it as the very next operation after a failed call. */
   readonly errno: Int32Array;
   /** The address of this thread's libuv loop. */
@@ -133,6 +140,7 @@ function open(): NativeLibrary | NativeUnavailableError {
       syscallPointers: module.dlopen(null, SYSCALL_POINTERS).functions.syscall,
       syscallWords: module.dlopen(null, SYSCALL_WORDS).functions.syscall,
       syscallControl: module.dlopen(null, SYSCALL_CONTROL).functions.syscall,
+      mallopt: optional(() => module.dlopen(null, ALLOCATOR).functions.mallopt),
       errno,
       eventLoop: module.getCurrentEventLoop(),
       addressOf: module.getRawPointer,
@@ -141,6 +149,14 @@ function open(): NativeLibrary | NativeUnavailableError {
     return checkErrno(library);
   } catch (error) {
     return new NativeUnavailableError(`node:ffi refused: ${errorMessage(error)}`);
+  }
+}
+
+function optional<T>(find: () => T): T | undefined {
+  try {
+    return find();
+  } catch {
+    return undefined;
   }
 }
 

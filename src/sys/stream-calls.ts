@@ -60,12 +60,6 @@ export class StreamCalls {
     return count < 0 ? -(errno[0] as number) : count;
   }
 
-  /** Of bytes anywhere: the kernel has copied what it took when this returns. */
-  sendBytes(descriptor: number, bytes: Uint8Array): number {
-    // Nothing runs between the two: the bytes stay where they are.
-    return this.send(descriptor, this.#library.addressOf(bytes), bytes.length);
-  }
-
   #bigint(value: number): bigint {
     if (value > CACHED) return BigInt(value);
     this.#bigints[value] ??= BigInt(value);
