@@ -96,7 +96,7 @@ export class BlockingDriver extends DescriptorDriver {
 
   override listen(target: ListenTarget): Handle | number {
     if (!("queue" in target)) return super.listen(target);
-    const handle = this.take(-1, LISTENING | FOREIGN | QUEUED);
+    const handle = this.table.take(-1, LISTENING | FOREIGN | QUEUED);
     if (handle < 0) return handle;
     this.#queue = new DescriptorQueue(target.queue);
     this.#queueListener = handle;
@@ -135,7 +135,7 @@ export class BlockingDriver extends DescriptorDriver {
 
   /** A queue has none: as a Unix socket that was never bound. */
   override localAddress(handle: Handle): Address | number {
-    const queue = handle === this.#queueListener && this.isOpen(handle);
+    const queue = handle === this.#queueListener && this.table.isOpen(handle);
     return queue ? { family: "unix", path: "" } : super.localAddress(handle);
   }
 
@@ -187,7 +187,7 @@ export class BlockingDriver extends DescriptorDriver {
       this.#writing.splice(this.#writing.indexOf(handle), 1);
       this.#finishSend(handle, slot, -ECANCELED);
     }
-    if ((flags & (DETACHING | FOREIGN)) === 0) closeDescriptor(this.forgetDescriptor(handle));
+    if ((flags & (DETACHING | FOREIGN)) === 0) closeDescriptor(this.table.forgetDescriptor(handle));
     this.defer((flags & DETACHING) === 0 ? DEFERRED_CLOSED : DEFERRED_DETACHED, handle, 0);
   }
 
@@ -212,7 +212,9 @@ export class BlockingDriver extends DescriptorDriver {
 
   #takesFromQueue(): boolean {
     const listener = this.#queueListener;
-    return this.isOpen(listener) && ((this.flags[slotOf(listener)] as number) & ACCEPTING) !== 0;
+    return (
+      this.table.isOpen(listener) && ((this.flags[slotOf(listener)] as number) & ACCEPTING) !== 0
+    );
   }
 
   /** Sleeps until the queue has a connection, unless there are others to wait for; how many came. */
@@ -247,7 +249,7 @@ export class BlockingDriver extends DescriptorDriver {
     const listed = this.#listed;
     this.#listed = this.#spare;
     for (const handle of listed) {
-      if (!this.isOpen(handle)) continue;
+      if (!this.table.isOpen(handle)) continue;
       const slot = slotOf(handle);
       const flags = this.flags[slot] as number;
       const events = eventsOf(flags);
@@ -277,7 +279,7 @@ export class BlockingDriver extends DescriptorDriver {
   }
 
   #ready(handle: Handle): void {
-    if (!this.isOpen(handle)) return;
+    if (!this.table.isOpen(handle)) return;
     const slot = slotOf(handle);
     const flags = this.flags[slot] as number;
     // An event before this one may have paused it.

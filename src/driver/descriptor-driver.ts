@@ -2,16 +2,12 @@
 // verb caused and the next turn delivers, and the memory that sends come from.
 //
 // A subclass is a mechanism: how to start and stop receiving and accepting, how to send, and what must happen before a
-// descriptor may be closed. It is the flow's owner; nothing in here calls the kernel for I/O.
-//
-// Invariant: a slot is in use from `take` to `vacate`. What this driver owns is noted in shared memory for whoever cleans
-// up after its thread, and the note is gone before the descriptor is given to close(2): a number that may be used again
-// must never be closed by somebody else. A listener that belongs to someone else is never noted.
+// descriptor may be closed. It is the flow's owner; nothing in here calls the kernel for I/O, but for `sendNow`.
 
 import { performance } from "node:perf_hooks";
 import type { Address } from "../sys/address.ts";
 import { keepFreedMemory } from "../sys/allocator.ts";
-import { EAGAIN, EALREADY, EBADF, EINTR, EINVAL, EMFILE, ENOTCONN, ENOTSUP } from "../sys/errno.ts";
+import { EAGAIN, EALREADY, EBADF, EINTR, EINVAL, ENOTCONN, ENOTSUP } from "../sys/errno.ts";
 import { NativeMemory } from "../sys/native-memory.ts";
 import {
   assertAddress,
@@ -35,6 +31,7 @@ import {
   DEFERRED_SENT,
   DeferredEvents,
 } from "./deferred-events.ts";
+import { DescriptorTable } from "./descriptor-table.ts";
 import type {
   Driver,
   DriverCapabilities,
@@ -45,7 +42,7 @@ import type {
   Handle,
   ListenTarget,
 } from "./driver.ts";
-import { SlotTable, slotOf } from "./handle.ts";
+import { slotOf } from "./handle.ts";
 import { KeptInput } from "./kept-input.ts";
 import { openListener } from "./listening-socket.ts";
 import { OutputAddresses } from "./output-addresses.ts";
@@ -87,7 +84,8 @@ export abstract class DescriptorDriver implements Driver {
   watchedReady = false;
 
   protected readonly events: DriverEvents;
-  protected readonly slots: SlotTable;
+  protected readonly table: DescriptorTable;
+  /** The table's own arrays. */
   protected readonly flags: Uint32Array;
   protected readonly descriptors: Int32Array;
   protected readonly outputMemory: NativeMemory;
@@ -106,11 +104,11 @@ export abstract class DescriptorDriver implements Driver {
   constructor(options: DriverOptions, nonBlocking: boolean) {
     keepFreedMemory();
     this.events = options.events;
-    this.slots = new SlotTable(options.slots);
-    this.flags = new Uint32Array(options.slots);
-    const table = options.notes ?? new Int32Array(notesLength(options.slots));
-    this.notes = new ThreadNotes(table, options.slots, options.rests);
-    this.descriptors = new Int32Array(options.slots).fill(-1);
+    const notes = options.notes ?? new Int32Array(notesLength(options.slots));
+    this.notes = new ThreadNotes(notes, options.slots, options.rests);
+    this.table = new DescriptorTable(options.slots, this.notes);
+    this.flags = this.table.flags;
+    this.descriptors = this.table.descriptors;
     this.#nonBlocking = nonBlocking;
     this.outputMemory = NativeMemory.allocate(options.outputBytes);
     this.outputAddresses = new OutputAddresses(this.outputMemory);
@@ -138,14 +136,14 @@ export abstract class DescriptorDriver implements Driver {
     if ("queue" in target) return -ENOTSUP;
     if ("descriptor" in target) {
       const flags = LISTENING | FOREIGN | (target.shared ? SHARED : 0);
-      const handle = this.take(target.descriptor, flags);
+      const handle = this.table.take(target.descriptor, flags);
       if (handle < 0) return handle;
       this.defer(DEFERRED_LISTENING, handle, this.prepareDescriptor(target.descriptor));
       return handle;
     }
     const { address, backlog, options } = target;
     const descriptor = openListener(address, backlog, options, this.#nonBlocking);
-    const handle = this.take(descriptor, LISTENING);
+    const handle = this.table.take(descriptor, LISTENING);
     if (handle >= 0) this.defer(DEFERRED_LISTENING, handle, Math.min(descriptor, 0));
     else if (descriptor >= 0) closeDescriptor(descriptor);
     return handle;
@@ -156,7 +154,7 @@ export abstract class DescriptorDriver implements Driver {
     const descriptor = openSocket(address.family, this.#nonBlocking);
     if (descriptor < 0) return descriptor;
     const failed = setSocketOptions(descriptor, address.family, options);
-    const handle = failed < 0 ? failed : this.take(descriptor, CONNECTING);
+    const handle = failed < 0 ? failed : this.table.take(descriptor, CONNECTING);
     if (handle < 0) closeDescriptor(descriptor);
     else this.startConnecting(handle, address);
     return handle;
@@ -164,7 +162,7 @@ export abstract class DescriptorDriver implements Driver {
 
   adopt(descriptor: number): Handle | number {
     const failed = this.prepareDescriptor(descriptor);
-    return failed < 0 ? failed : this.take(descriptor, CONNECTED);
+    return failed < 0 ? failed : this.table.take(descriptor, CONNECTED);
   }
 
   sendNow(handle: Handle, bytes: Uint8Array): number {
@@ -181,7 +179,7 @@ export abstract class DescriptorDriver implements Driver {
   }
 
   resume(handle: Handle): number {
-    if (!this.isOpen(handle)) return -EBADF;
+    if (!this.table.isOpen(handle)) return -EBADF;
     const slot = slotOf(handle);
     const flags = this.flags[slot] as number;
     this.flags[slot] = flags | WANTED;
@@ -195,7 +193,7 @@ export abstract class DescriptorDriver implements Driver {
   }
 
   pause(handle: Handle): number {
-    if (!this.isOpen(handle)) return -EBADF;
+    if (!this.table.isOpen(handle)) return -EBADF;
     const slot = slotOf(handle);
     const flags = this.flags[slot] as number;
     this.flags[slot] = flags & ~WANTED;
@@ -210,7 +208,7 @@ export abstract class DescriptorDriver implements Driver {
   }
 
   close(handle: Handle, reset: boolean): number {
-    if (!this.isOpen(handle)) return -EBADF;
+    if (!this.table.isOpen(handle)) return -EBADF;
     const slot = slotOf(handle);
     if (reset) setLinger(this.descriptors[slot] as number, true);
     this.flags[slot] = (this.flags[slot] as number) | CLOSING;
@@ -220,7 +218,7 @@ export abstract class DescriptorDriver implements Driver {
   }
 
   detach(handle: Handle): number {
-    if (!this.isOpen(handle)) return -EBADF;
+    if (!this.table.isOpen(handle)) return -EBADF;
     const slot = slotOf(handle);
     const flags = this.flags[slot] as number;
     if ((flags & SENDING) !== 0) return -EALREADY;
@@ -231,7 +229,7 @@ export abstract class DescriptorDriver implements Driver {
   }
 
   configure(handle: Handle, options: SocketOptions): number {
-    if (!this.isOpen(handle)) return -EBADF;
+    if (!this.table.isOpen(handle)) return -EBADF;
     const descriptor = this.descriptors[slotOf(handle)] as number;
     const address = localAddress(descriptor);
     if (typeof address === "number") return address;
@@ -239,19 +237,23 @@ export abstract class DescriptorDriver implements Driver {
   }
 
   localAddress(handle: Handle): Address | number {
-    return this.isOpen(handle) ? localAddress(this.descriptors[slotOf(handle)] as number) : -EBADF;
+    return this.table.isOpen(handle)
+      ? localAddress(this.descriptors[slotOf(handle)] as number)
+      : -EBADF;
   }
 
   remoteAddress(handle: Handle): Address | number {
-    return this.isOpen(handle) ? remoteAddress(this.descriptors[slotOf(handle)] as number) : -EBADF;
+    return this.table.isOpen(handle)
+      ? remoteAddress(this.descriptors[slotOf(handle)] as number)
+      : -EBADF;
   }
 
   descriptor(handle: Handle): number {
-    return this.isOpen(handle) ? (this.descriptors[slotOf(handle)] as number) : -EBADF;
+    return this.table.isOpen(handle) ? (this.descriptors[slotOf(handle)] as number) : -EBADF;
   }
 
   tcpInfo(handle: Handle): TcpInfo | number {
-    return this.isOpen(handle) ? tcpInfo(this.descriptors[slotOf(handle)] as number) : -EBADF;
+    return this.table.isOpen(handle) ? tcpInfo(this.descriptors[slotOf(handle)] as number) : -EBADF;
   }
 
   watch(descriptor: number): void {
@@ -266,54 +268,27 @@ export abstract class DescriptorDriver implements Driver {
     return performance.now();
   }
 
-  protected isOpen(handle: Handle): boolean {
-    if (!this.slots.holds(handle)) return false;
-    // A free slot has no flags: its handle is one that was never given out.
-    const flags = this.flags[slotOf(handle)] as number;
-    return flags !== 0 && (flags & CLOSING) === 0;
-  }
-
   /** −errno when a send (or a shutdown) on this handle is not to be started now, else 0. */
   protected refuseSend(handle: Handle): number {
-    if (!this.isOpen(handle)) return -EBADF;
+    if (!this.table.isOpen(handle)) return -EBADF;
     const flags = this.flags[slotOf(handle)] as number;
     if ((flags & CONNECTED) === 0) return -ENOTCONN;
     return (flags & SENDING) === 0 ? 0 : -EALREADY;
   }
 
-  /** A handle for a descriptor, or −EMFILE when all slots are in use. */
-  protected take(descriptor: number, flags: number): Handle | number {
-    const handle = this.slots.take();
-    if (handle < 0) return -EMFILE;
-    const slot = slotOf(handle);
-    this.flags[slot] = flags;
-    this.descriptors[slot] = descriptor < 0 ? -1 : descriptor;
-    if ((flags & FOREIGN) === 0) this.notes.noteSlot(slot, descriptor);
-    return handle;
-  }
-
-  /** Takes the descriptor out of the table, to be closed or given away. */
-  protected forgetDescriptor(handle: Handle): number {
-    const slot = slotOf(handle);
-    const descriptor = this.descriptors[slot] as number;
-    this.descriptors[slot] = -1;
-    this.notes.forgetSlot(slot);
-    return descriptor;
-  }
-
   /** The end of a handle: the slot is free, then the reactor is told. */
   protected vacate(handle: Handle): void {
-    this.#free(handle);
+    this.table.free(handle);
     this.events.closed(handle);
   }
 
   /** What accept(2) or its completion gave: a descriptor or −errno. */
   protected acceptedDescriptor(listener: Handle, result: number): void {
-    if (!this.isOpen(listener)) {
+    if (!this.table.isOpen(listener)) {
       if (result >= 0) closeDescriptor(result);
       return;
     }
-    const handle = result < 0 ? result : this.take(result, CONNECTED);
+    const handle = result < 0 ? result : this.table.take(result, CONNECTED);
     if (handle < 0) {
       if (result >= 0) this.#parked.add(listener, result);
       this.pause(listener);
@@ -322,10 +297,10 @@ export abstract class DescriptorDriver implements Driver {
   }
 
   protected finishConnect(handle: Handle, result: number): void {
-    if (!this.isOpen(handle)) return;
+    if (!this.table.isOpen(handle)) return;
     if (result < 0) {
-      closeDescriptor(this.forgetDescriptor(handle));
-      this.#free(handle);
+      closeDescriptor(this.table.forgetDescriptor(handle));
+      this.table.free(handle);
     } else {
       const slot = slotOf(handle);
       this.flags[slot] = ((this.flags[slot] as number) & ~CONNECTING) | CONNECTED;
@@ -372,13 +347,7 @@ export abstract class DescriptorDriver implements Driver {
 
   /** Closes every descriptor and gives the memory back (it stays mapped: a borrowed view must never fault). */
   protected disposeShared(): void {
-    for (let slot = 0; slot < this.slots.capacity; slot++) {
-      const descriptor = this.descriptors[slot] as number;
-      if (descriptor < 0) continue;
-      this.descriptors[slot] = -1;
-      this.notes.forgetSlot(slot);
-      if (((this.flags[slot] as number) & FOREIGN) === 0) closeDescriptor(descriptor);
-    }
+    this.table.closeAll();
     this.#parked.closeAll();
     this.#wakeEvent.dispose();
     this.outputMemory.discard(0, this.outputMemory.length);
@@ -396,30 +365,22 @@ export abstract class DescriptorDriver implements Driver {
   };
 
   #deliverListening(handle: Handle, result: number): void {
-    if (!this.isOpen(handle)) return;
-    if (result < 0) this.#free(handle);
+    if (!this.table.isOpen(handle)) return;
+    if (result < 0) this.table.free(handle);
     this.events.listening(handle, result);
   }
 
   #deliverDetached(handle: Handle): void {
-    const descriptor = this.forgetDescriptor(handle);
-    this.#free(handle);
+    const descriptor = this.table.forgetDescriptor(handle);
+    this.table.free(handle);
     this.events.detached(handle, descriptor);
   }
 
   /** Slots may be free again: what was accepted without one comes first. */
   #unpark(listener: Handle): void {
-    const room = this.slots.capacity - this.slots.used;
+    const room = this.table.slots.capacity - this.table.slots.used;
     for (const descriptor of this.#parked.take(listener, room)) {
       this.defer(DEFERRED_ACCEPTED, listener, descriptor);
     }
-  }
-
-  #free(handle: Handle): void {
-    const slot = slotOf(handle);
-    this.flags[slot] = 0;
-    this.descriptors[slot] = -1;
-    this.notes.forgetSlot(slot);
-    this.slots.release(handle);
   }
 }

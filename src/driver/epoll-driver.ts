@@ -194,7 +194,7 @@ export class EpollDriver extends DescriptorDriver {
       this.#finishSend(handle, slot, -ECANCELED);
     }
     if ((flags & (DETACHING | FOREIGN)) === 0) {
-      closeDescriptor(this.forgetDescriptor(handle));
+      closeDescriptor(this.table.forgetDescriptor(handle));
     } else if ((flags & (REGISTERED | ACCEPTING)) !== 0) {
       this.#epoll.control(EPOLL_CTL_DEL, this.descriptors[slot] as number, 0, 0, 0);
     }
@@ -220,7 +220,7 @@ export class EpollDriver extends DescriptorDriver {
   }
 
   #readyHandle(handle: Handle, events: number): void {
-    if (!this.isOpen(handle)) return;
+    if (!this.table.isOpen(handle)) return;
     const slot = slotOf(handle);
     const flags = this.flags[slot] as number;
     if ((flags & LISTENING) !== 0) return this.#acceptSome(handle);
@@ -286,7 +286,7 @@ export class EpollDriver extends DescriptorDriver {
   #goOn(unfinished: readonly Handle[]): void {
     this.#unfinished = [];
     for (const handle of unfinished) {
-      if (!this.isOpen(handle)) continue;
+      if (!this.table.isOpen(handle)) continue;
       const slot = slotOf(handle);
       const flags = (this.flags[slot] as number) & ~LISTED;
       this.flags[slot] = flags;

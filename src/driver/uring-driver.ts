@@ -174,7 +174,7 @@ export class UringDriver extends UringOperations {
       if ((completion & IORING_CQE_F_BUFFER) !== 0) {
         this.#pool.recycle(completion >>> IORING_CQE_BUFFER_SHIFT);
       }
-      if (result === -ENOBUFS && this.isOpen(handle)) return this.#starve(handle);
+      if (result === -ENOBUFS && this.table.isOpen(handle)) return this.#starve(handle);
       if (result !== -ECANCELED && result !== -ENOBUFS && wanted) this.end(handle, result);
     }
     if (!more) this.#afterOperation(handle);
@@ -248,7 +248,7 @@ export class UringDriver extends UringOperations {
   #goOn(unfinished: readonly Handle[]): void {
     this.#unfinished = [];
     for (const handle of unfinished) {
-      if (!this.slots.holds(handle)) continue;
+      if (!this.table.slots.holds(handle)) continue;
       const slot = slotOf(handle);
       this.flags[slot] = (this.flags[slot] as number) & ~LISTED;
       this.#takeKept(handle);
@@ -265,7 +265,7 @@ export class UringDriver extends UringOperations {
     this.#pool.grow();
     const starved = this.#starved.splice(0);
     for (const handle of starved) {
-      if (this.slots.holds(handle)) this.#receiveAgain(handle);
+      if (this.table.slots.holds(handle)) this.#receiveAgain(handle);
     }
   }
 

@@ -197,7 +197,7 @@ export abstract class UringOperations extends DescriptorDriver {
     if ((flags & DETACHING) !== 0) return this.defer(DEFERRED_DETACHED, handle, 0);
     // close(2) and not IORING_OP_CLOSE: that leaves the FIN to a task work which may wait until this thread next
     // returns from a wait.
-    if ((flags & FOREIGN) === 0) closeDescriptor(this.forgetDescriptor(handle));
+    if ((flags & FOREIGN) === 0) closeDescriptor(this.table.forgetDescriptor(handle));
     this.defer(DEFERRED_CLOSED, handle, 0);
   }
 

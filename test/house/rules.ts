@@ -157,7 +157,6 @@ export const LONGEST_FILE = 400;
 export const LONGER_ALLOWED: Readonly<Record<string, readonly [lines: number, why: string]>> = {
   "src/driver/simulated-driver.ts": [650, "the contract over a simulated kernel, with its faults"],
   "src/reactor/reactor.ts": [540, "a turn, connections of both directions, the driver's events"],
-  "src/driver/descriptor-driver.ts": [420, "what raw drivers share, in the order of the contract"],
 };
 
 /** What the names of folders and files must not be. */
