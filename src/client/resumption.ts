@@ -72,8 +72,8 @@ export class Resumption {
   /** The connection has ended. */
   lost(link: Link): void {
     const { replay } = link.session;
-    // A handshake that was cut has changed nothing, unless the secret was used up: the server will say. And what ends at last
-    // after GOAWAY is not what is to be resumed: that may be its successor, which was cut meanwhile.
+    // A handshake that was cut has changed nothing: the server takes its secret again. And what ends at last after GOAWAY
+    // is not what is to be resumed: that may be its successor, which was cut meanwhile.
     if (replay === undefined || !link.resumable) return;
     this.#replay = replay;
     this.#held = link.held;

@@ -23,7 +23,9 @@ export class Acknowledging {
 
   /** The peer has acknowledged. @throws WireError PROTOCOL */
   received(seq: number): void {
-    this.#replay.acknowledged(seq);
+    const replay = this.#replay;
+    replay.welcomeArrived();
+    replay.acknowledged(seq);
   }
 
   /** Acknowledges what has come, if there is anything. */

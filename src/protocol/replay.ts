@@ -4,8 +4,12 @@
 // Sequence numbers go round at 2^32 and are compared as RFC 1982 does. What is kept is bounded: beyond that the session is
 // not resumable any more, and nobody ever waits.
 // Invariant: what is kept is a contiguous run of numbers that ends with `sent`.
+//
+// Twist: a secret is used up when it is shown, but a connection may be cut before the client reads its successor in WELCOME. So
+// the server takes the shown one again until it hears that WELCOME has arrived.
 
 import { Buffer } from "node:buffer";
+import { timingSafeEqual } from "node:crypto";
 import { FIXED, type WireLimits } from "./wire-limits.ts";
 
 /** A frame as it is sent again. */
@@ -28,6 +32,8 @@ export class Replay {
   /** Names the session; the secret shows, once, that it is ours. */
   id: Buffer = Buffer.alloc(0);
   secret: Buffer = Buffer.alloc(0);
+  /** The one before, as long as the peer may not know its successor. */
+  #shown: Buffer | undefined;
   /** The number of the last message that was sent, and of the last that has come. */
   sent = 0;
   received = 0;
@@ -47,6 +53,24 @@ export class Replay {
 
   get kept(): number {
     return this.#kept.length;
+  }
+
+  /** Whether this secret shows that the session is the bearer's. */
+  isOurs(secret: Uint8Array): boolean {
+    if (secret.length !== this.secret.length) return false;
+    const isNew = timingSafeEqual(secret, this.secret);
+    return (this.#shown !== undefined && timingSafeEqual(secret, this.#shown)) || isNew;
+  }
+
+  /** `shown` was taken, and the peer is told its successor. */
+  renew(shown: Buffer, next: Buffer): void {
+    this.#shown = shown;
+    this.secret = next;
+  }
+
+  /** The peer has the successor: what was shown is worth nothing any more. */
+  welcomeArrived(): void {
+    this.#shown = undefined;
   }
 
   /** The number of the next message that is sent. */

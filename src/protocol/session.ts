@@ -207,8 +207,8 @@ export class Session implements FrameSink, OutgoingHost, Writing {
     switch (type) {
       case FRAME.PING:
         checkPing(length);
-        if ((flags & PING_ACK) === 0) this.#pong(view, offset);
-        return;
+        if ((flags & PING_ACK) !== 0) return this.replay?.welcomeArrived();
+        return this.#pong(view, offset);
       case FRAME.ACK:
         // No session here can be resumed, so nothing is kept that it could acknowledge.
         decodeAck(view, offset, length);

@@ -4,7 +4,7 @@
 // Bounded: so many, each with a ring that is bounded itself, each for so long.
 
 import { Buffer } from "node:buffer";
-import { randomBytes, timingSafeEqual } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import type { Due } from "../protocol/agenda.ts";
 import { FEATURE, HELLO_KEY } from "../protocol/codes.ts";
 import { Replay } from "../protocol/replay.ts";
@@ -83,7 +83,7 @@ export class LostSessions {
   resume(peer: ServerSession, tlvs: readonly Tlv[], done: (resumption: Resumption) => void): void {
     const id = Buffer.from(tlv(tlvs, HELLO_KEY.SESSION_ID) ?? []);
     const secret = Buffer.from(tlv(tlvs, HELLO_KEY.SESSION_SECRET) ?? []);
-    const fresh = () => done(this.#resumption(tlvs, undefined));
+    const fresh = () => done(this.#fresh());
     if (id.length !== ID_BYTES || secret.length !== SECRET_BYTES) return fresh();
     const here = this.#find(id, secret);
     if (here !== undefined) {
@@ -91,7 +91,7 @@ export class LostSessions {
         subscription.find(peer);
         this.#hub.topics.found(subscription);
       }
-      return done(this.#resumption(tlvs, here.replay));
+      return done(this.#resumed(here.replay, secret, tlvs));
     }
     this.#hub.handover.ask(id, secret, this.#hub.topics.seen, (state, meanwhile) => {
       if (state === undefined) return fresh();
@@ -106,26 +106,21 @@ export class LostSessions {
       // Cut once more while it moved: it is here now, and waits.
       if (peer.session.closed) return this.add(replay, subscriptions);
       for (const subscription of subscriptions) subscription.find(peer);
-      done(this.#resumption(tlvs, replay));
+      done(this.#resumed(replay, secret, tlvs));
     });
   }
 
-  #resumption(tlvs: readonly Tlv[], found: Replay | undefined): Resumption {
-    const replay = found ?? new Replay(this.#limits);
-    if (found === undefined) replay.id = randomBytes(ID_BYTES);
-    else replay.replayedTo = tlvU32(tlvs, HELLO_KEY.REPLAY_TO) ?? 0;
+  #fresh(): Resumption {
+    const replay = new Replay(this.#limits);
+    replay.id = randomBytes(ID_BYTES);
     replay.secret = randomBytes(SECRET_BYTES);
-    return {
-      replay,
-      clientHas: found === undefined ? undefined : (tlvU32(tlvs, HELLO_KEY.LAST_SEQ) ?? 0),
-      tlvs: [
-        u32Tlv(HELLO_KEY.FEATURES, FEATURE.RESUME),
-        { key: HELLO_KEY.SESSION_ID, value: replay.id },
-        { key: HELLO_KEY.SESSION_SECRET, value: replay.secret },
-        u32Tlv(HELLO_KEY.LAST_SEQ, replay.received),
-        u32Tlv(HELLO_KEY.REPLAY_TO, replay.sent),
-      ],
-    };
+    return { replay, clientHas: undefined, tlvs: tlvsOf(replay) };
+  }
+
+  #resumed(replay: Replay, shown: Buffer, tlvs: readonly Tlv[]): Resumption {
+    replay.replayedTo = tlvU32(tlvs, HELLO_KEY.REPLAY_TO) ?? 0;
+    replay.renew(shown, randomBytes(SECRET_BYTES));
+    return { replay, clientHas: tlvU32(tlvs, HELLO_KEY.LAST_SEQ) ?? 0, tlvs: tlvsOf(replay) };
   }
 
   /** Another thread asks for a session: it goes there, if it is here. */
@@ -149,12 +144,11 @@ export class LostSessions {
 
   #find(sessionId: Buffer, secret: Buffer): LostSession | undefined {
     const id = sessionId.toString("hex");
-    if (secret.length !== SECRET_BYTES) return undefined;
     const live = this.#live.get(id);
     // The client knows of the cut before we do: what it left is lost now.
-    if (live !== undefined && timingSafeEqual(secret, live.replay.secret)) live.session.replaced();
+    if (live?.replay.isOurs(secret) === true) live.session.replaced();
     const found = this.#lost.get(id);
-    if (found === undefined || !timingSafeEqual(secret, found.replay.secret)) return undefined;
+    if (found?.replay.isOurs(secret) !== true) return undefined;
     this.#lost.delete(id);
     this.#wire.agenda.remove(found);
     return found.replay.resumable ? found : this.#dropped(found);
@@ -188,6 +182,17 @@ export class LostSessions {
     for (const subscription of lost.subscriptions) subscription.remove();
     return undefined;
   }
+}
+
+/** For WELCOME. */
+function tlvsOf(replay: Replay): readonly Tlv[] {
+  return [
+    u32Tlv(HELLO_KEY.FEATURES, FEATURE.RESUME),
+    { key: HELLO_KEY.SESSION_ID, value: replay.id },
+    { key: HELLO_KEY.SESSION_SECRET, value: replay.secret },
+    u32Tlv(HELLO_KEY.LAST_SEQ, replay.received),
+    u32Tlv(HELLO_KEY.REPLAY_TO, replay.sent),
+  ];
 }
 
 function nameOf(replay: Replay): string {

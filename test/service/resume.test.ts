@@ -2,16 +2,18 @@
 // lost and nothing comes twice.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect, Socket } from "node:net";
 import { describe, type TestContext, test } from "node:test";
 import { AUTH_METHOD, GOAWAY, HELLO_KEY } from "../../src/protocol/codes.ts";
 import { isAfter, Replay } from "../../src/protocol/replay.ts";
 import { anything } from "../../src/protocol/schema.ts";
-import { completeWireLimits, type WireLimits } from "../../src/protocol/wire-limits.ts";
+import { completeWireLimits, FIXED, type WireLimits } from "../../src/protocol/wire-limits.ts";
 import { serve } from "../../src/server/serve.ts";
 import { token } from "../../src/service/auth.ts";
 import { call, notify } from "../../src/service/routes.ts";
 import { service } from "../../src/service/service.ts";
-import { serveFor } from "../support/server.ts";
+import { portOf, serveFor } from "../support/server.ts";
 import { until } from "../support/until.ts";
 import { SessionClient } from "./session-client.ts";
 
@@ -33,6 +35,16 @@ async function start(t: TestContext, limits: Partial<WireLimits> = {}) {
   const again = (from: SessionClient) =>
     SessionClient.connect(t, server, { resume: { replay, from } });
   return { server, replay, client, other, again, noted };
+}
+
+/** What a client that wants to go on with this session says first. */
+async function helloOf(replay: Replay, from: SessionClient): Promise<Buffer> {
+  const said: Buffer[] = [];
+  const socket = new Socket();
+  socket.write = (bytes: Uint8Array | string) => said.push(Buffer.from(bytes as Uint8Array)) > 0;
+  SessionClient.over(socket, { resume: { replay, from } });
+  await until(() => said.length > 0, "HELLO");
+  return Buffer.concat(said);
 }
 
 function numbers(count: number): number[] {
@@ -121,6 +133,74 @@ describe("resuming", () => {
     const stranger = await again(full);
     assert.equal(stranger.resumed, false);
     assert.notDeepEqual(replay.secret, secret);
+  });
+
+  test("a cut at any byte of HELLO, or before WELCOME is read, takes no session away", {
+    timeout: 60_000,
+  }, async (t) => {
+    const { client, other, again, server, replay } = await start(t);
+    const { heard } = client.subscribe("news");
+    await client.call("publish", 0);
+    let current = client;
+    const { length } = await helloOf(replay, client);
+    for (let cut = 1; cut <= length; cut++) {
+      // Every other time the server learns of the cut from the client that comes back.
+      if (cut % 2 === 0) current.socket.destroy();
+      const hello = await helloOf(replay, current);
+      const socket = connect(portOf(server));
+      socket.write(hello.subarray(0, cut));
+      await once(socket, cut === length ? "readable" : "connect");
+      socket.destroy();
+      await other.call("publish", cut);
+      current = await again(current);
+      assert.ok(current.resumed, `cut at ${cut} of ${length}: ${current.reason}`);
+    }
+    await until(
+      () => heard.length > length,
+      () => `${heard.length} of ${length + 1}`,
+    );
+    assert.deepEqual(
+      heard.map(({ value }) => value),
+      numbers(length + 1),
+    );
+  });
+
+  test("cut before WELCOME again and again: the secret is the one that was shown", async (t) => {
+    const { client, again, server, replay } = await start(t);
+    const { heard } = client.subscribe("news");
+    await client.call("publish", 0);
+    for (let n = 0; n < 10; n++) {
+      const socket = connect(portOf(server));
+      socket.write(await helloOf(replay, client));
+      await once(socket, "readable");
+      socket.destroy();
+    }
+    const back = await again(client);
+    assert.ok(back.resumed, `${back.reason}`);
+    await back.call("publish", 1);
+    assert.equal(heard.length, 2);
+  });
+
+  test("a HELLO that was overheard is worth nothing once its WELCOME was acknowledged", {
+    timeout: 10_000,
+  }, async (t) => {
+    const { client, again, server, replay } = await start(t);
+    client.subscribe("news");
+    await client.call("publish", 0);
+    client.socket.destroy();
+    const overheard = await helloOf(replay, client);
+    const back = await again(client);
+    assert.ok(back.resumed);
+    // As many as are acknowledged at once; what is asked after them is answered after that.
+    for (const n of numbers(FIXED.ackMessages)) await back.call("publish", n);
+    await back.call("publish", "the last one");
+    const socket = connect(portOf(server));
+    t.after(() => socket.destroy());
+    socket.write(overheard);
+    const [welcome] = (await once(socket, "data")) as [Buffer];
+    assert.equal(welcome.includes(replay.id), false, "it got a session of its own");
+    await back.call("publish", "still here");
+    assert.equal(back.end, undefined);
   });
 
   test("a verdict that comes after the client was given up takes no session away", async (t) => {

@@ -92,8 +92,14 @@ export class SessionClient implements SessionEvents, Transport {
   static dial(t: TestContext, server: Server, options: ClientOptions = {}): SessionClient {
     const { address } = server;
     const where = address.family === "unix" ? { path: address.path } : { port: portOf(server) };
-    const client = new SessionClient(connect(where), options);
+    const client = SessionClient.over(connect(where), options);
     t.after(() => client.socket.destroy());
+    return client;
+  }
+
+  /** Says HELLO over any socket. */
+  static over(socket: Socket, options: ClientOptions): SessionClient {
+    const client = new SessionClient(socket, options);
     const { auth, tlvs = [] } = options;
     const all = [...tlvs];
     if (options.resume !== undefined) all.push(...client.#resume(options.resume));
