@@ -20,14 +20,14 @@ export class FailedAttempts {
 
   /** Whether it has to wait. */
   mustWait(address: Address | undefined, nowMs: number): boolean {
-    const failures = this.#byAddress.get(nameOf(address));
+    const failures = this.#byAddress.get(hostOf(address));
     if (failures === undefined || failures.count < FREE) return false;
     const wait = Math.min(FIRST_WAIT_MS * 2 ** (failures.count - FREE), LONGEST_WAIT_MS);
     return nowMs - failures.lastMs < wait;
   }
 
   failed(address: Address | undefined, nowMs: number): void {
-    const name = nameOf(address);
+    const name = hostOf(address);
     const before = this.#byAddress.get(name);
     const known = before !== undefined && nowMs - before.lastMs < FORGOTTEN_MS;
     this.#byAddress.delete(name);
@@ -38,11 +38,11 @@ export class FailedAttempts {
   }
 
   succeeded(address: Address | undefined): void {
-    this.#byAddress.delete(nameOf(address));
+    this.#byAddress.delete(hostOf(address));
   }
 }
 
 /** All clients of a Unix socket are one. */
-function nameOf(address: Address | undefined): string {
+export function hostOf(address: Address | undefined): string {
   return address === undefined || address.family === "unix" ? "" : address.host;
 }

@@ -1,7 +1,8 @@
 // Sessions whose connection is gone and whose client may come back: what they are owed goes on being kept, for a while.
 //
 // A client that comes back to another thread takes its session there (session-handover.ts).
-// Bounded: so many, each with a ring that is bounded itself, each for so long.
+// Bounded: so many, each with a ring that is bounded itself, each for so long. When there are too many, the oldest of the address
+// that has the most goes: who makes a thousand to push out others pushes out his own.
 
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
@@ -11,6 +12,7 @@ import { Replay } from "../protocol/replay.ts";
 import { type Tlv, tlv, tlvU32, u32Tlv } from "../protocol/tlv.ts";
 import type { Wire } from "../protocol/wire.ts";
 import type { WireLimits } from "../protocol/wire-limits.ts";
+import { hostOf } from "./failed-attempts.ts";
 import type { Hub } from "./hub.ts";
 import type { ServerSession } from "./server-session.ts";
 import { restoreReplay, type SessionQuestion, stateOf, unseen } from "./session-handover.ts";
@@ -26,11 +28,19 @@ class LostSession implements Due {
   agendaMs = 0;
   readonly replay: Replay;
   readonly subscriptions: readonly Subscription[];
+  /** Where its client was. */
+  readonly host: string;
   readonly #expired: () => void;
 
-  constructor(replay: Replay, subscriptions: readonly Subscription[], expired: () => void) {
+  constructor(
+    replay: Replay,
+    subscriptions: readonly Subscription[],
+    host: string,
+    expired: () => void,
+  ) {
     this.replay = replay;
     this.subscriptions = subscriptions;
+    this.host = host;
     this.#expired = expired;
   }
 
@@ -43,6 +53,8 @@ class LostSession implements Due {
 /** What a client asks for in HELLO, and gets. */
 export interface Resumption {
   readonly replay: Replay;
+  /** Where the client is; all of a Unix socket are one. */
+  readonly host: string;
   /** The last number that the client has; undefined for a new session. */
   readonly clientHas: number | undefined;
   /** For WELCOME. */
@@ -83,7 +95,8 @@ export class LostSessions {
   resume(peer: ServerSession, tlvs: readonly Tlv[], done: (resumption: Resumption) => void): void {
     const id = Buffer.from(tlv(tlvs, HELLO_KEY.SESSION_ID) ?? []);
     const secret = Buffer.from(tlv(tlvs, HELLO_KEY.SESSION_SECRET) ?? []);
-    const fresh = () => done(this.#fresh());
+    const host = hostOf(peer.connection.remoteAddress);
+    const fresh = () => done(this.#fresh(host));
     if (id.length !== ID_BYTES || secret.length !== SECRET_BYTES) return fresh();
     const here = this.#find(id, secret);
     if (here !== undefined) {
@@ -91,7 +104,7 @@ export class LostSessions {
         subscription.find(peer);
         this.#hub.topics.found(subscription);
       }
-      return done(this.#resumed(here.replay, secret, tlvs));
+      return done(this.#resumed(here.replay, host, secret, tlvs));
     }
     this.#hub.handover.ask(id, secret, this.#hub.topics.seen, (state, meanwhile) => {
       if (state === undefined) return fresh();
@@ -104,23 +117,24 @@ export class LostSessions {
         (one) => this.#hub.topics.moved(peer, one, replay, state.seen, missing) ?? [],
       );
       // Cut once more while it moved: it is here now, and waits.
-      if (peer.session.closed) return this.add(replay, subscriptions);
+      if (peer.session.closed) return this.add(replay, subscriptions, host);
       for (const subscription of subscriptions) subscription.find(peer);
-      done(this.#resumed(replay, secret, tlvs));
+      done(this.#resumed(replay, host, secret, tlvs));
     });
   }
 
-  #fresh(): Resumption {
+  #fresh(host: string): Resumption {
     const replay = new Replay(this.#limits);
     replay.id = randomBytes(ID_BYTES);
     replay.secret = randomBytes(SECRET_BYTES);
-    return { replay, clientHas: undefined, tlvs: tlvsOf(replay) };
+    return { replay, host, clientHas: undefined, tlvs: tlvsOf(replay) };
   }
 
-  #resumed(replay: Replay, shown: Buffer, tlvs: readonly Tlv[]): Resumption {
+  #resumed(replay: Replay, host: string, shown: Buffer, tlvs: readonly Tlv[]): Resumption {
     replay.replayedTo = tlvU32(tlvs, HELLO_KEY.REPLAY_TO) ?? 0;
     replay.renew(shown, randomBytes(SECRET_BYTES));
-    return { replay, clientHas: tlvU32(tlvs, HELLO_KEY.LAST_SEQ) ?? 0, tlvs: tlvsOf(replay) };
+    const clientHas = tlvU32(tlvs, HELLO_KEY.LAST_SEQ) ?? 0;
+    return { replay, host, clientHas, tlvs: tlvsOf(replay) };
   }
 
   /** Another thread asks for a session: it goes there, if it is here. */
@@ -159,15 +173,20 @@ export class LostSessions {
     this.#live.delete(nameOf(replay));
   }
 
-  /** Its connection is gone: what it is owed is kept. */
-  add(replay: Replay, subscriptions: readonly Subscription[]): void {
+  /** Its connection, from this host, is gone: what it is owed is kept. */
+  add(replay: Replay, subscriptions: readonly Subscription[], host: string): void {
     const id = nameOf(replay);
-    const lost = new LostSession(replay, subscriptions, () => this.#forget(id));
+    const lost = new LostSession(replay, subscriptions, host, () => this.#forget(id));
     this.#lost.set(id, lost);
     this.#wire.agenda.atLatest(lost, this.#wire.now() + this.#limits.sessionMs);
-    if (this.#lost.size <= MOST_LOST) return;
-    const [oldest] = this.#lost.keys();
-    if (oldest !== undefined) this.#forget(oldest);
+    if (this.#lost.size > MOST_LOST) this.#forgetOne();
+  }
+
+  #forgetOne(): void {
+    const counts = new Map<string, number>();
+    for (const { host } of this.#lost.values()) counts.set(host, (counts.get(host) ?? 0) + 1);
+    const most = Math.max(...counts.values());
+    for (const [id, { host }] of this.#lost) if (counts.get(host) === most) return this.#forget(id);
   }
 
   #forget(id: string): void {

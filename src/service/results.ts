@@ -81,8 +81,25 @@ export class Results implements Due {
   }
 }
 
-/** Results are kept for who asked: another identity with the same key is another call. */
+/**
+ * Results are kept for who asked: another identity with the same key is another call.
+ * @throws TypeError for an identity that its data does not tell from others
+ */
 export function resultKey(route: string, identity: unknown, key: string): string {
-  const who = typeof identity === "object" ? JSON.stringify(identity) : String(identity);
-  return `${route}\n${who}\n${key}`;
+  return `${route}\n${JSON.stringify(identity, distinct)}\n${key}`;
+}
+
+/** For JSON.stringify: an instance with private fields is written like any other of its class. */
+function distinct(name: string, value: unknown): unknown {
+  const isData = typeof value !== "object" || value === null || isPlain(value);
+  if (isData && typeof value !== "function" && typeof value !== "symbol") return value;
+  const where = name === "" ? "" : ` (in "${name}")`;
+  throw new TypeError(
+    `an idempotency key needs an identity of plain data, or with toJSON()${where}`,
+  );
+}
+
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null || Array.isArray(value);
 }

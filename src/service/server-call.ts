@@ -112,9 +112,13 @@ export class ServerCall extends GivenContext implements StreamOwner {
   /** Runs it, unless somebody has with this key: then that one's answer is this one's too. */
   #runOnce(input: unknown, idempotencyKey: string): void {
     this.#takeTime();
-    const key = resultKey(this.route, this.identity, idempotencyKey);
-    const { results } = this.client.hub;
-    results.begin(key).then(
+    let key: string;
+    try {
+      key = resultKey(this.route, this.identity, idempotencyKey);
+    } catch (error) {
+      return this.#failed(error);
+    }
+    this.client.hub.results.begin(key).then(
       (found) => {
         if (found === undefined) {
           this.#resultKey = key;

@@ -32,6 +32,8 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer, Liv
   identity: unknown = undefined;
   /** Streams whose next message waits for room. */
   #waiting: Set<() => void> | undefined;
+  /** Of a session that can be lost: where its client is. */
+  #host = "";
   #exchange: AuthExchange | undefined;
   #method = 0;
   #step = 0;
@@ -179,10 +181,11 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer, Liv
   }
 
   /** With a session that survives its connections, an old one or a new one. */
-  #goOn({ replay, clientHas, tlvs }: Resumption, others: readonly Tlv[]): void {
+  #goOn({ replay, host, clientHas, tlvs }: Resumption, others: readonly Tlv[]): void {
     const { session } = this;
     if (session.closed) return;
     session.replay = replay;
+    this.#host = host;
     this.hub.lost.live(replay, this);
     session.handshake.accept([...others, ...tlvs]);
     if (clientHas === undefined || !session.ready) return;
@@ -313,7 +316,7 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer, Liv
     const cut = (byPeer && code === undefined) || code === GOAWAY.SESSION_REPLACED;
     const lost = cut && replay?.resumable === true;
     const kept = this.#kept ?? [];
-    if (lost) this.hub.lost.add(replay, kept);
+    if (lost) this.hub.lost.add(replay, kept, this.#host);
     else for (const subscription of kept) subscription.remove();
     for (const again of this.#waiting ?? []) again();
     this.#waiting = undefined;

@@ -81,7 +81,8 @@ export function restoreReplay(into: Replay, { sent, received, kept }: ReplayStat
 
 /** So much may be published while a session moves; beyond it the session is given up. */
 const MOST_MEANWHILE = 4096;
-const PATIENCE_MS = 1000;
+/** After so long nobody waits for an answer any more. */
+export const PATIENCE_MS = 1000;
 
 /** What one thread is waiting for. */
 interface Move {

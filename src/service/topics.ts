@@ -15,7 +15,12 @@ import { TopicTree } from "../topics.ts";
 import type { Hub } from "./hub.ts";
 import { type GroupNews, type GroupQuestion, QueueGroups, type Turn } from "./queue-groups.ts";
 import type { ServerSession } from "./server-session.ts";
-import type { SessionAnswer, SessionQuestion, SubscriptionState } from "./session-handover.ts";
+import {
+  PATIENCE_MS,
+  type SessionAnswer,
+  type SessionQuestion,
+  type SubscriptionState,
+} from "./session-handover.ts";
 import { Message, Subscription, type SubscriptionHost } from "./subscription.ts";
 
 /** What goes from thread to thread. */
@@ -31,6 +36,13 @@ export interface Published {
   readonly turns: readonly Turn[];
 }
 
+/** What waits until this thread has seen as much as another one. */
+interface CatchingUp {
+  readonly seen: ReadonlyMap<number, number>;
+  readonly run: () => void;
+  readonly untilMs: number;
+}
+
 export class Topics implements SubscriptionHost {
   readonly #hub: Hub;
   readonly #groups: QueueGroups;
@@ -42,7 +54,7 @@ export class Topics implements SubscriptionHost {
   readonly seen = new Map<number, number>();
   /** Goes on where a thread of this number left off when it died: later is always more. */
   #published = Date.now() * 1000;
-  #catchingUp: { readonly seen: ReadonlyMap<number, number>; readonly run: () => void }[] = [];
+  #catchingUp: CatchingUp[] = [];
 
   constructor(hub: Hub) {
     this.#hub = hub;
@@ -220,15 +232,19 @@ export class Topics implements SubscriptionHost {
     if (this.#catchingUp.length > 0) this.#catchUp();
   }
 
-  /** Runs once everything is delivered here that was delivered there. */
+  /** Runs once everything is delivered here that was delivered there; never, when that takes longer than anybody waits. */
   whenSeen(seen: ReadonlyMap<number, number>, run: () => void): void {
-    this.#catchingUp.push({ seen, run });
+    this.#catchingUp.push({ seen, run, untilMs: this.#hub.wire.now() + PATIENCE_MS });
     this.#catchUp();
   }
 
   #catchUp(): void {
     const ready = this.#catchingUp.filter(({ seen }) => this.#hasSeen(seen));
-    this.#catchingUp = this.#catchingUp.filter((one) => !ready.includes(one));
+    const nowMs = this.#hub.wire.now();
+    // A publication that did not get through is never seen.
+    this.#catchingUp = this.#catchingUp.filter(
+      (one) => !ready.includes(one) && nowMs < one.untilMs,
+    );
     for (const { run } of ready) run();
   }
 

@@ -14,8 +14,9 @@ import {
   utf8Codec,
 } from "../../src/protocol/body-codec.ts";
 import { CallError } from "../../src/protocol/call-error.ts";
-import { KIND, META_KEY } from "../../src/protocol/codes.ts";
+import { AUTH_METHOD, KIND, META_KEY } from "../../src/protocol/codes.ts";
 import { anything, bytes, nothing, text } from "../../src/protocol/schema.ts";
+import { token } from "../../src/service/auth.ts";
 import type { CallContext } from "../../src/service/context.ts";
 import type { ServiceOptions } from "../../src/service/options.ts";
 import { call, clientStream, duplex, notify, serverStream } from "../../src/service/routes.ts";
@@ -488,6 +489,38 @@ describe("idempotency keys", () => {
       assert.equal((await refusal(keyed(one, "c", "fail", 0))).code, "FAILED_PRECONDITION");
     }
     assert.equal(executed, 3);
+  });
+
+  test("an identity whose data does not tell it from others is refused, and nothing executed", async (t) => {
+    class User {
+      readonly #name: string;
+      constructor(name: string) {
+        this.#name = name;
+      }
+      get name(): string {
+        return this.#name;
+      }
+    }
+    let executed = 0;
+    const reported: unknown[] = [];
+    const server = await serveFor(
+      t,
+      service(
+        { count: call(anything, anything, () => ++executed) },
+        {
+          auth: [token((name) => (name === "ann" ? { name } : { user: new User(name) }))],
+          authorize: () => true,
+          onError: (error) => reported.push(error),
+        },
+      ),
+    );
+    const as = (data: string) =>
+      SessionClient.connect(t, server, { auth: { method: AUTH_METHOD.TOKEN, data } });
+    const bob = await refusal(keyed(await as("bob"), "a", "count", 0));
+    assert.deepEqual([bob.code, executed], ["INTERNAL", 0]);
+    assert.match(String(reported[0]), /identity of plain data, or with toJSON\(\) \(in "user"\)/);
+    assert.equal(await keyed(await as("ann"), "a", "count", 0), 1);
+    assert.equal(await keyed(await as("ann"), "a", "count", 0), 1);
   });
 
   test("while it is being executed others are told to come back, and a cut loses nothing", async (t) => {

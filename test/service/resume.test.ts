@@ -203,6 +203,23 @@ describe("resuming", () => {
     assert.equal(back.end, undefined);
   });
 
+  test("a stranger who makes a thousand sessions pushes out his own", {
+    timeout: 30_000,
+  }, async (t) => {
+    const { client, again, server } = await start(t);
+    client.socket.destroy();
+    await until(() => server.statistics().connections === 1, "the cut");
+    for (let n = 0; n < 1001; n++) {
+      const from = { port: portOf(server), host: "127.0.0.1", localAddress: "127.0.0.2" };
+      const resume = { replay: new Replay(completeWireLimits()) };
+      const stranger = SessionClient.over(connect(from), { resume });
+      await until(() => stranger.session.ready, "its handshake");
+      stranger.socket.destroy();
+    }
+    await until(() => server.statistics().connections === 1, "their cuts");
+    assert.ok((await again(client)).resumed);
+  });
+
   test("a verdict that comes after the client was given up takes no session away", async (t) => {
     const verdicts: PromiseWithResolvers<boolean>[] = [];
     const judge = () => {
