@@ -7,6 +7,7 @@
 // results go where those of `npm run bench` go, into a section of their own.
 import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
+import { command } from "./command.ts";
 import { describeMachine } from "./machine.ts";
 import { type RedisLoad, runRedisBenchmark } from "./redis-benchmark.ts";
 import { type Absence, type KeyValueMeasurement, readResults, writeResults } from "./results.ts";
@@ -158,4 +159,5 @@ async function main(): Promise<void> {
   console.log(`written to ${path}`);
 }
 
+command(import.meta.url);
 await main();

@@ -8,6 +8,7 @@ import { spawn } from "node:child_process";
 import { parseArgs } from "node:util";
 import type { LoadResult } from "../src/lab/result.ts";
 import { buildReferences } from "./build-programs.ts";
+import { command } from "./command.ts";
 import { runLoad } from "./load.ts";
 import { rootDirectory } from "./paths.ts";
 import { LOAD_CORE, REFERENCE, type RunningServer, servers, startServer } from "./servers.ts";
@@ -24,6 +25,7 @@ type Scenario = (typeof SCENARIOS)[number];
 const BASE = "C epoll";
 const GENERATORS = [BASE, "C io_uring", "sluice load"] as const;
 
+command(import.meta.url);
 const { values } = parseArgs({
   options: {
     rounds: { type: "string", default: "3" },

@@ -14,6 +14,7 @@ import { MessageChannel, type Transferable, Worker } from "node:worker_threads";
 import { type Server, serve } from "../src/index.ts";
 import { completeLimits } from "../src/limits.ts";
 import { Mailboxes } from "../src/server/mailboxes.ts";
+import { command } from "./command.ts";
 import { describeMachine } from "./machine.ts";
 import type { HopFigures, HopPlan } from "./mailbox/hop-end.ts";
 import type { HopWorkerData } from "./mailbox/hop-worker.ts";
@@ -228,4 +229,5 @@ async function main(): Promise<void> {
   console.log(`written to ${path}`);
 }
 
+command(import.meta.url);
 await main();

@@ -9,6 +9,7 @@ import { spawnSync } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { buildAll } from "./build-programs.ts";
+import { command } from "./command.ts";
 import { describeMachine } from "./machine.ts";
 import { type Cores, measure, type Timing } from "./measure.ts";
 import { runMixedLoad } from "./mixed-load.ts";
@@ -199,4 +200,5 @@ async function main(): Promise<void> {
   console.log(`written to ${path}`);
 }
 
+command(import.meta.url);
 await main();

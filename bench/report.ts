@@ -12,6 +12,7 @@ import {
   table,
 } from "./markdown.ts";
 import { modelsReport } from "./models-report.ts";
+import { peersReport } from "./peers-report.ts";
 import type { Measurement, Provenance, Results, ScenarioResult } from "./results.ts";
 import { KERNEL_TICK_MS, type Scenario, scenarios } from "./scenarios.ts";
 import { LOAD_CORE, REFERENCE, SERVER_CORE, servers } from "./servers.ts";
@@ -33,12 +34,13 @@ export function report(results: Results): string {
   });
   const parts = [
     "# Results",
-    "Written by `npm run bench`, `npm run bench:key-value`, `npm run bench:mailbox`, `npm run bench:models` and `npm run bench:swp` from `results.json`; changes made by hand are lost.",
+    "Written by `npm run bench`, `npm run bench:key-value`, `npm run bench:mailbox`, `npm run bench:models`, `npm run bench:peers` and `npm run bench:swp` from `results.json`; changes made by hand are lost.",
     machineSection([
       ...measured.map(({ result }) => result.provenance),
       ...(results.keyValue === undefined ? [] : [results.keyValue.provenance]),
       ...(results.models === undefined ? [] : [results.models.provenance]),
       ...(results.swp === undefined ? [] : [results.swp.provenance]),
+      ...(results.peers === undefined ? [] : [results.peers.provenance]),
     ]),
   ];
   if (measured.length > 0) {
@@ -49,6 +51,7 @@ export function report(results: Results): string {
   if (results.mailbox !== undefined) parts.push(mailboxReport(results.mailbox));
   if (results.models !== undefined) parts.push(modelsReport(results.models));
   if (results.swp !== undefined) parts.push(swpReport(results.swp));
+  if (results.peers !== undefined) parts.push(peersReport(results.peers));
   return `${parts.join("\n\n")}\n`;
 }
 

@@ -129,6 +129,29 @@ export interface SwpResult {
   readonly absences: readonly Absence[];
 }
 
+/** One server at one number of connections in the lab's experiment `peers`. */
+export interface PeerMeasurement {
+  /** What is spoken: echo, resp, http. */
+  readonly part: string;
+  readonly server: string;
+  readonly connections: number;
+  readonly round: number;
+  readonly messagesPerSecond: number;
+  readonly p50Us: number | undefined;
+  readonly p99Us: number | undefined;
+  /** For a message, of all the server's threads. */
+  readonly cpuUs: number | undefined;
+}
+
+export interface PeersResult {
+  readonly provenance: Provenance;
+  /** The lab's own command line. */
+  readonly lab: string;
+  readonly contenders: readonly { readonly name: string; readonly version: string }[];
+  readonly measurements: readonly PeerMeasurement[];
+  readonly absences: readonly Absence[];
+}
+
 export interface Results {
   readonly version: 1;
   readonly scenarios: Readonly<Record<string, ScenarioResult>>;
@@ -136,6 +159,7 @@ export interface Results {
   readonly mailbox?: MailboxResult;
   readonly models?: ModelsResult;
   readonly swp?: SwpResult;
+  readonly peers?: PeersResult;
 }
 
 /** Partial results (few rounds, few servers) never overwrite those that are published. */

@@ -11,6 +11,7 @@ import { spawnSync } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { buildAll, type Missing } from "./build-programs.ts";
+import { command } from "./command.ts";
 import { describeMachine } from "./machine.ts";
 import { measure, type Timing } from "./measure.ts";
 import {
@@ -178,4 +179,5 @@ async function main(): Promise<void> {
   }
 }
 
+command(import.meta.url);
 await main();

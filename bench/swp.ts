@@ -17,6 +17,7 @@ import { runLoad } from "../src/lab/run-load.ts";
 import { FrameReader, InputView } from "../src/protocol/frame-reader.ts";
 import { FrameWriter } from "../src/protocol/frame-writer.ts";
 import { encodeData } from "../src/protocol/stream-frames.ts";
+import { command } from "./command.ts";
 import { describeMachine } from "./machine.ts";
 import { cpuTimes } from "./process-figures.ts";
 import { type Absence, readResults, type SwpMeasurement, writeResults } from "./results.ts";
@@ -32,6 +33,7 @@ const DELIVERY_BYTES = 8 + 8 + TOPIC.length + BODY_BYTES;
 const DELIVERED_WITHIN_MS = 30_000;
 const FULL_ROUNDS = 3;
 
+command(import.meta.url);
 const { values } = parseArgs({
   options: { rounds: { type: "string" }, seconds: { type: "string" } },
 });

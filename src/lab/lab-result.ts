@@ -27,6 +27,8 @@ export interface ExperimentResult {
   readonly runs: readonly LabRun[];
   /** What could not be run, and why. */
   readonly missing: readonly Missing[];
+  /** What servers said of themselves when they ended, in the order in which they did; nothing for those that do not. */
+  readonly ownStatistics: readonly OwnStatistics[];
 }
 
 export interface ContenderFigures {
@@ -49,6 +51,13 @@ export interface LabRun {
   readonly load: LoadResult | null;
   /** What the experiment has counted beside it, by name. */
   readonly values: Readonly<Record<string, number>>;
+}
+
+/** Of one process, over all the points that it went through: `sluice serve --json` ends with it. */
+export interface OwnStatistics {
+  readonly contender: string;
+  readonly round: number;
+  readonly statistics: Readonly<Record<string, number>>;
 }
 
 export interface Missing {

@@ -32,6 +32,9 @@ export async function runLab(
     const bench = new Workbench(experiment.name, job.settings, signal, (line) =>
       say(`${secondsSince(startMs)}  ${line}`),
     );
+    for (const { name } of experiment.closed === undefined ? [] : job.settings.servers) {
+      bench.miss({ part: "all", contender: name, x: null, reason: `${experiment.closed}` });
+    }
     await experiment.run(bench, job.choice);
     experiments.push(bench.result);
   }

@@ -6,7 +6,13 @@
 
 import { performance } from "node:perf_hooks";
 import type { Contender } from "./contender.ts";
-import type { ContenderFigures, ExperimentResult, LabRun, Missing } from "./lab-result.ts";
+import type {
+  ContenderFigures,
+  ExperimentResult,
+  LabRun,
+  Missing,
+  OwnStatistics,
+} from "./lab-result.ts";
 import { type LoadOptions, planLoad } from "./load-plan.ts";
 import type { PartAbout } from "./report/plot.ts";
 import type { LoadResult } from "./result.ts";
@@ -19,6 +25,8 @@ export interface LabSettings {
   readonly rounds: number;
   /** Behind this instant (of performance.now()) no second round begins; Infinity where it takes what it takes. */
   readonly repeatUntilMs: number;
+  /** Behind this one nothing begins any more, a first round neither; Infinity as above. */
+  readonly beginUntilMs: number;
   readonly durationMs: number;
   readonly warmUpMs: number;
   readonly seed: number;
@@ -65,6 +73,7 @@ export class Workbench {
   readonly #say: (line: string) => void;
   readonly #runs: LabRun[] = [];
   readonly #missing: Missing[] = [];
+  readonly #own: OwnStatistics[] = [];
   readonly #contenders = new Map<string, ContenderFigures>();
 
   constructor(
@@ -86,6 +95,7 @@ export class Workbench {
       contenders: [...this.#contenders.values()],
       runs: this.#runs,
       missing: this.#missing,
+      ownStatistics: this.#own,
     };
   }
 
@@ -97,6 +107,7 @@ export class Workbench {
       const order = round % 2 === 1 ? sweep.contenders : sweep.contenders.toReversed();
       for (const contender of order) {
         if (this.signal.aborted) return;
+        if (this.#late(sweep.part.part, contender.name)) continue;
         await this.#round(sweep, contender, round);
       }
     }
@@ -104,10 +115,19 @@ export class Workbench {
 
   /** Whether there is time for this round: a quick look that takes long is none. What is left out is named. */
   mayBegin(round: number, part: string): boolean {
+    if (this.#late(part, "everybody")) return false;
     if (round === 1 || performance.now() < this.settings.repeatUntilMs) return true;
     const reason = `round ${round} and later: this machine was too busy for them to end in time`;
     this.miss({ part, contender: "everybody", x: null, reason });
     return false;
+  }
+
+  /** There is no time to begin anything. */
+  #late(part: string, contender: string, x: number | null = null): boolean {
+    if (performance.now() < this.settings.beginUntilMs) return false;
+    const reason = "this machine was too busy for it to end in time";
+    this.miss({ part, contender, x, reason });
+    return true;
   }
 
   /** A run that is no load on a server. */
@@ -149,6 +169,7 @@ export class Workbench {
         const { x } = point;
         at = x;
         ({ part, at: describe } = point.part ?? sweep.part);
+        if (this.#late(part, contender.name, x)) continue;
         const wanted = point.connections ?? point.load.connections ?? 0;
         if (wanted > contender.mostConnections) {
           const reason = `it has ${contender.mostConnections} threads, one for each connection`;
@@ -156,7 +177,7 @@ export class Workbench {
           continue;
         }
         if (server === undefined || point.environment !== environment || point.as !== undefined) {
-          await server?.stop();
+          await this.#stop(server, contender.name, round);
           server = await this.#start(point.as?.(contender) ?? contender, point.environment);
           environment = point.environment;
         }
@@ -171,8 +192,15 @@ export class Workbench {
       const reason = error instanceof Error ? error.message : String(error);
       this.miss({ part, contender: contender.name, x: at, reason });
     } finally {
-      await server?.stop();
+      await this.#stop(server, contender.name, round);
     }
+  }
+
+  /** Ends it, and keeps what it says of itself then. */
+  async #stop(server: StartedServer | undefined, contender: string, round: number): Promise<void> {
+    await server?.stop();
+    const statistics = server?.statistics ?? null;
+    if (statistics !== null) this.#own.push({ contender, round, statistics });
   }
 
   #start(contender: Contender, environment: Point["environment"]): Promise<StartedServer> {

@@ -7,11 +7,15 @@ import { join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
 import { UsageError } from "../../src/cli/command.ts";
 import { labCommand } from "../../src/cli/lab-command.ts";
+import { CHOICES } from "../../src/driver/choose-driver.ts";
+import { givenServer } from "../../src/lab/contender.ts";
 import { runRace } from "../../src/lab/experiments/race.ts";
 import type { RaceKind } from "../../src/lab/experiments/race-worker.ts";
 import type { LabResult } from "../../src/lab/lab-result.ts";
 import { commandOf } from "../../src/lab/proc.ts";
+import { runLab } from "../../src/lab/run-lab.ts";
 import { OptionError } from "../../src/limits.ts";
+import { MODELS } from "../../src/server/options.ts";
 import { Child, CLI } from "../support/child.ts";
 import { until } from "../support/until.ts";
 
@@ -69,6 +73,39 @@ describe("sluice lab", { concurrency: 3 }, () => {
     assert.match(missing?.reason ?? "", /could not be started: it ended with 3/);
     assert.deepEqual(others, []);
     assert.match(readFileSync(join(path, "lab.html"), "utf8"), /Left out: 1/);
+    // Ours are asked for statistics; they count the warm-up too.
+    for (const round of [1, 2]) {
+      const run = experiment.runs.find(
+        (one) => one.round === round && one.contender.startsWith("event-loop"),
+      );
+      const said = experiment.ownStatistics.find((own) => own.round === round);
+      assert.equal(said?.contender, run?.contender);
+      const measured = run?.load?.stages[0]?.messages ?? Number.POSITIVE_INFINITY;
+      assert.ok((said?.statistics.messages ?? 0) >= measured, JSON.stringify(said));
+    }
+  });
+
+  test("what is late is left out and named, and so is a server where none can take part", async () => {
+    const job = {
+      experiments: ["models", "race"],
+      settings: {
+        ...{ quick: true, rounds: 1, durationMs: 10, warmUpMs: 0, seed: 1, threads: undefined },
+        ...{ connections: undefined, costsUs: undefined, repeatUntilMs: 0, beginUntilMs: 0 },
+        servers: [givenServer("own=nothing {port}")],
+      },
+      choice: { models: MODELS, drivers: CHOICES, bestDriver: true },
+      arguments: [],
+    };
+    const { experiments } = await runLab(job, new AbortController().signal, () => undefined);
+    const left = experiments.map(({ name, runs, missing }) => [
+      ...[name, runs.length],
+      ...missing.map(({ contender, reason }) => `${contender}: ${reason}`),
+    ]);
+    const late = "everybody: this machine was too busy for it to end in time";
+    assert.deepEqual(left, [
+      ["models", 0, late],
+      ["race", 0, "own: it has no server", late],
+    ]);
   });
 
   test("Ctrl-C writes the report of what there is, and leaves no server behind", {

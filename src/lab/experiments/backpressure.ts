@@ -30,6 +30,7 @@ export const backpressure: Experiment = {
   question: `Clients ask for ${TAKE / 1024 / 1024} MiB each and read nothing. One handler goes on writing whatever \`write\` answers; the other stops when it answers false, and waits for \`drained()\`. What does the server hold?`,
   method:
     "So many clients as the axis says; beside them one connection exchanges lines, so that the server is seen to live. Memory is the most that was resident in the run. Both have the default limits: there is a hard bound for all connections together (limits.outputBytes, 256 MiB), at which writers are cut off.",
+  closed: "it is about two handlers of Sluice",
   async run(bench, { drivers }) {
     const counts = bench.settings.quick ? [0, 8, 16] : [0, 4, 8, 16, 32, 64];
     const handlers = ownModule("./served/answers");

@@ -31,6 +31,7 @@ export const cpuBound: Experiment = {
   question:
     "When messages cost CPU time, threads are what counts: how many messages does each model compute, and who waits for whom? And when only one message in 200 is heavy: do the light ones have to wait behind it?",
   method: `The work is a fixed number of steps, calibrated once for all, so that every model does the same. From ${HEAVY_US / 1000} ms on it is marked heavy: the model hybrid computes it in threads of its own. Cost: a closed loop of 16 connections (--quick: 8), all messages alike. Heavy ones: an open loop of ${RATE} messages/s, in which one in 200 costs as much as the axis says: p99 is then that of light messages.`,
+  closed: "its messages cost CPU time that the lab's own handler spends",
   async run(bench, choice) {
     const { quick, costsUs, durationMs } = bench.settings;
     const connections = quick ? 8 : 16;

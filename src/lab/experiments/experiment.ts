@@ -14,6 +14,8 @@ export interface Experiment {
   readonly question: string;
   /** How it was done, for those who doubt it. */
   readonly method: string;
+  /** Why no server of the command line can take part; undefined where each that answers lines with themselves can. */
+  readonly closed?: string;
   /** Resolves when it is over, or the workbench's signal is aborted. */
   run(bench: Workbench, choice: ModelsAndDrivers): Promise<void>;
   cards(result: ExperimentResult): Card[];

@@ -56,7 +56,11 @@ export const poolStarvation: Experiment = {
     await bench.sweep({
       part: IDLE,
       // The pool's own bound is what is looked at here.
-      contenders: [{ ...pool, mostConnections: Number.POSITIVE_INFINITY }, ...others],
+      contenders: [
+        { ...pool, mostConnections: Number.POSITIVE_INFINITY },
+        ...others,
+        ...bench.settings.servers,
+      ],
       points: held.map((x) => ({
         x,
         load: {

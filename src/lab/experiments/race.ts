@@ -50,6 +50,7 @@ export const race: Experiment = {
     "Several threads count on one number in shared memory. Without synchronisation, two read the same value, both add one, both write: one update is lost. How many are, and what does each way to prevent it cost?",
   method:
     "Workers over one SharedArrayBuffer begin together and add the same number of times each (with the mutex a tenth as often). Lost is what is missing in the sum at the end. The mutex is a futex (Atomics.wait and notify), taken and given back for each addition.",
+  closed: "it has no server",
   async run(bench) {
     const { quick, rounds } = bench.settings;
     const most = Math.max(availableParallelism() * 2, 4);

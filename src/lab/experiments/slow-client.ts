@@ -24,6 +24,7 @@ export const slowClient: Experiment = {
   question:
     "Some clients ask for much and never read it. Does the server keep its answers in memory for them? Do those wait who have done nothing wrong?",
   method: `So many slow clients as the axis says have each asked for ${TAKE / 1024 / 1024} MiB and read nothing; beside them ${ACTIVE} connections exchange lines in a closed loop. The handler waits for \`drained\` as it should. The pool has ${POOL} threads.`,
+  closed: "its clients ask for megabytes, which the lab's own handler answers",
   async run(bench, { models, drivers, bestDriver }) {
     const counts = bench.settings.quick ? [0, 8, 16] : [0, 1, 4, 8, 12, 16, 64];
     const handlers = ownModule("./served/answers");

@@ -19,6 +19,7 @@ export const tooManyThreads: Experiment = {
   question:
     "One reactor a core is the rule. What do more of them bring, and what do they cost in memory and context switches?",
   method: `A closed loop of ${CONNECTIONS} connections and 64 bytes against multi-reactor with so many threads as the axis says; this machine has ${availableParallelism()} cores, and the load's threads are on them too.`,
+  closed: "it is about the number of Sluice's threads",
   async run(bench, { drivers, bestDriver }) {
     const threads = bench.settings.quick ? [1, 2, 8] : [1, 2, 4, 8, 16, 32, 64];
     const handlers = ownModule("./served/costly-lines");

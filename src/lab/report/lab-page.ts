@@ -3,9 +3,10 @@
 
 import { experimentNamed } from "../experiments/choose-experiment.ts";
 import { embeddedJson, escapeHtml, htmlPage } from "../html-page.ts";
-import type { ExperimentResult, LabResult } from "../lab-result.ts";
+import type { ExperimentResult, LabResult, OwnStatistics } from "../lab-result.ts";
 import { count, digits, memory, time } from "../units.ts";
 import { readPageParts } from "./page-parts.ts";
+import { paletteOf, picture } from "./picture.ts";
 import type { Card } from "./plot.ts";
 
 export function labPage(result: LabResult): string {
@@ -31,6 +32,16 @@ export function labPage(result: LabResult): string {
     `<script>${writers}\n${parts.script}</script>`,
   ];
   return htmlPage(title(result), body.join("\n"));
+}
+
+/** The first plot of the first experiment, as SVG; undefined when there is none. */
+export function firstPicture({ experiments }: LabResult): string | undefined {
+  const [experiment] = experiments;
+  if (experiment === undefined) return undefined;
+  const [card] = experimentNamed(experiment.name).cards(experiment);
+  const plot = card?.views[0]?.plots[0];
+  if (card === undefined || plot === undefined) return undefined;
+  return picture(card.title, plot, paletteOf(readPageParts().style));
 }
 
 function title({ experiments }: LabResult): string {
@@ -82,11 +93,22 @@ function missing({ missing: all }: ExperimentResult): string {
   return `<details><summary>Left out: ${all.length}</summary><ul>${items.join("")}</ul></details>`;
 }
 
-function contenders({ contenders: all }: ExperimentResult): string {
+function contenders({ contenders: all, ownStatistics }: ExperimentResult): string {
   const items = all.map(({ name, command, version }) => {
     const said = version === "" ? "" : `, ${escapeHtml(version)}`;
     const started = command === "" ? "" : `: <code>${escapeHtml(command)}</code>`;
-    return `<li>${escapeHtml(name)}${said}${started}</li>`;
+    const own = ownStatistics.findLast(({ contender }) => contender === name);
+    const counted =
+      own === undefined ? "" : `<br><span class="soft">${escapeHtml(ownWords(own))}</span>`;
+    return `<li>${escapeHtml(name)}${said}${started}${counted}</li>`;
   });
-  return `<details><summary>Who took part, and how each was started</summary><ul>${items.join("")}</ul></details>`;
+  return `<details><summary>Who took part, how each was started, and what it said of itself</summary><ul>${items.join("")}</ul></details>`;
+}
+
+/** The raw data has those of every round; what is 0 says nothing here. */
+function ownWords({ round, statistics }: OwnStatistics): string {
+  const words = Object.entries(statistics)
+    .filter(([, value]) => value !== 0)
+    .map(([name, value]) => `${name} ${count(value)}`);
+  return `in round ${round}: ${words.join(" · ")}`;
 }
