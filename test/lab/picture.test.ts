@@ -37,7 +37,7 @@ for (const scale of ["linear", "log"] as const) {
     const shown = [...svg.matchAll(/<text class="n\d" x="[^"]+" y="([^"]+)">([^<]+)<\/text>/g)];
     assert.equal(shown.length, names.length);
     assert.ok(
-      shown.every(([, , name = ""]) => name.includes("&lt;of &quot;ours&quot; &amp; yours")),
+      shown.every(([, , name = ""]) => name.includes("&#60;of &#34;ours&#34; &#38; yours")),
     );
     assert.equal(shown.filter(([, , name = ""]) => name.endsWith("(dashed)")).length, 3);
     const heights = shown.map(([, y]) => number(y)).sort((a, b) => a - b);
