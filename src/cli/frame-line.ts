@@ -2,7 +2,18 @@
 
 import { Buffer, isUtf8 } from "node:buffer";
 import { styleText } from "node:util";
-import { CODE, CODEC, ERROR_FLAG, FLAG, GOAWAY, KIND, nameOf } from "../protocol/codes.ts";
+import {
+  CODE,
+  CODEC,
+  ERROR_FLAG,
+  FLAG,
+  GOAWAY,
+  GOAWAY_KEY,
+  HELLO_KEY,
+  KIND,
+  META_KEY,
+  nameOf,
+} from "../protocol/codes.ts";
 import type { FrameDescription } from "../protocol/describe-frame.ts";
 
 /** Longer bodies are cut: a line is to be read. */
@@ -11,6 +22,12 @@ const MOST_SHOWN = 80;
 /** Controls, formats, what is not assigned, and line ends that are none of ours. */
 const INVISIBLE = /[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu;
 const BYTES: ReadonlySet<string> = new Set(["body", "data", "detail"]);
+/** TLVs that are integers, little-endian. */
+const NUMBERS: ReadonlySet<string> = new Set(
+  "max_frame max_message max_streams window keepalive last_seq stream_credit features replay_to priority attempt slow_policy from_seq".split(
+    " ",
+  ),
+);
 
 /** `OPEN 1 END call echo codec=JSON deadline_ms=250 body={"a":1}` */
 export function frameLine(description: FrameDescription, colours: boolean): string {
@@ -44,7 +61,7 @@ function memberText(frame: string, name: string, value: unknown): string {
   if (value === 0) return "";
   if (name === "eflags") return eflagNames(Number(value));
   if (BYTES.has(name)) return `${name}=${bytesText(String(value))}`;
-  if (Array.isArray(value)) return `${name}=${value.map(tlvText).join(",")}`;
+  if (Array.isArray(value)) return value.map((tlv) => tlvText(frame, tlv)).join(" ");
   return `${name}=${typeof value === "string" ? `"${safeText(value)}"` : String(value)}`;
 }
 
@@ -53,8 +70,14 @@ function eflagNames(eflags: number): string {
   return names.map(([name]) => name).join(" ");
 }
 
-function tlvText(tlv: { readonly key: number; readonly value: string }): string {
-  return `${tlv.key}:${bytesText(tlv.value)}`;
+/** By its name, where this protocol has one for it: numbers as such, all else as bytes. */
+function tlvText(frame: string, tlv: { readonly key: number; readonly value: string }): string {
+  const keys = frame === "OPEN" ? META_KEY : frame === "GOAWAY" ? GOAWAY_KEY : HELLO_KEY;
+  const name = nameOf(keys, tlv.key).toLowerCase();
+  const bytes = Buffer.from(tlv.value, "hex");
+  const isNumber = NUMBERS.has(name) && bytes.length > 0 && bytes.length <= 4;
+  if (isNumber) return `${name}=${bytes.readUIntLE(0, bytes.length)}`;
+  return `${name}=${bytesText(tlv.value)}`;
 }
 
 /** What a peer sent never reaches a terminal as it is: it could move the cursor, or look like something else. */

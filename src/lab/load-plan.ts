@@ -137,7 +137,9 @@ function checkMode(
     throw new OptionError(`a rate makes an open loop: it and ${mode} exclude each other`);
   }
   if (mode !== "closed" && depth !== undefined) {
-    throw new OptionError("depth is for closed loops: in others nothing waits for answers");
+    throw new OptionError(
+      `depth is for closed loops: in this mode (${mode}) nothing waits for answers`,
+    );
   }
   if (mode === "idle" && (connections > 0 || idle === 0)) {
     throw new OptionError("idle connections alone: leave out connections, or make it 0");
