@@ -21,6 +21,13 @@ export function errorText(error: unknown): string {
     .join("\n");
 }
 
+/** In one line: what was thrown, and where in the user's own code. */
+export function errorLine(error: unknown): string {
+  const message = error instanceof Error ? error.message : inspect(error);
+  const [place] = usersFrames(error);
+  return place === undefined ? message : `${message} (${place.trim()})`;
+}
+
 function usersFrames(error: unknown): string[] {
   const stack = error instanceof Error ? (error.stack ?? "") : "";
   return stack.split("\n").filter((line) => FRAME.test(line) && !isForeign(line));

@@ -4,6 +4,7 @@ import { type AnyHandlers, checkAdoptable } from "../checks.ts";
 import { deferred } from "../deferred.ts";
 import { makeDriver, type ServingDriver } from "../driver/choose-driver.ts";
 import type { Handle, ListenTarget } from "../driver/driver.ts";
+import { errorLine } from "../error-text.ts";
 import type { Limits } from "../limits.ts";
 import { settleCompilationAtExit } from "../reactor/compilation.ts";
 import type { Compute } from "../reactor/computing.ts";
@@ -111,10 +112,14 @@ export class ReactorThread {
 
   /**
    * Tells the handlers that their thread has started, then resolves with the address once connections are accepted.
-   * @throws SystemError, or what the handlers throw
+   * @throws SystemError, or Error when the handlers' `started` throws: that is its cause
    */
   async listen(target: ListenTarget): Promise<Address> {
-    await this.#handlers.started?.(this.mail.context);
+    try {
+      await this.#handlers.started?.(this.mail.context);
+    } catch (cause) {
+      throw new Error(`the handler started failed: ${errorLine(cause)}`, { cause });
+    }
     const listener: Handle = await this.#reactor.listen(target);
     const address = this.#reactor.driver.localAddress(listener);
     if (typeof address === "number") throw new Error(`a listener without an address (${address})`);

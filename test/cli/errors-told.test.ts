@@ -57,6 +57,24 @@ test("no thread is free: one line, with the flag that helps", async (t) => {
   assert.match(child.stderr, /^sluice: all 1 threads serve a connection: .*Raise --threads, .*\n$/);
 });
 
+for (const model of ["multi-reactor", "event-loop", "thread-pool"]) {
+  test(`started throws: one line with its place, exit code 1, ${model}`, async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), "sluice-errors-"));
+    t.after(() => rmSync(folder, { recursive: true, force: true }));
+    const file = join(folder, "unready.mjs");
+    writeFileSync(
+      file,
+      'export default { started() { throw new Error("no database"); }, message() {} };\n',
+    );
+    const child = Child.cli(t, "serve", file, "--port", "0", "--model", model, "--threads", "1");
+    assert.deepEqual(await child.exit(), { code: 1, signal: null });
+    assert.match(
+      child.stderr,
+      /^sluice: the handler started failed: no database \(at .*unready\.mjs:1:\d+\)+\n$/,
+    );
+  });
+}
+
 for (const model of ["multi-reactor", "event-loop"]) {
   test(`a handler throws: its message, its cause and its own frames, ${model}`, async (t) => {
     const { says } = await serving(t, "--model", model, "--threads", "1");

@@ -44,6 +44,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "topics.ts",
     "limits.ts",
     "deferred.ts",
+    "error-text.ts",
   ],
   // A protocol is frames and state machines: no I/O.
   protocol: ["codec", "topics.ts", "limits.ts", "deferred.ts"],
