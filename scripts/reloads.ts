@@ -1,4 +1,4 @@
-// `node scripts/reloads.ts [--reloads N] [--driver D] [--visitors N] [--long N]`: reloads a server again and again while clients
+// `node scripts/reloads.ts [--reloads N] [--model M] [--driver D] [--visitors N] [--long N]`: reloads a server again and again while clients
 // come and go as fast as they can and others stay. One of the new generations crashes at its start. Nobody may be refused,
 // reset or cut, those who stay must be ended in order, and the counters must add up. Exits with 1 otherwise.
 
@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { DriverChoice } from "../src/driver/choose-driver.ts";
+import { blocks, type ModelName } from "../src/server/options.ts";
 import { serve } from "../src/server/serve.ts";
 import { until } from "../test/support/until.ts";
 import { Visitors } from "../test/support/visitors.ts";
@@ -16,6 +17,7 @@ import { Visitors } from "../test/support/visitors.ts";
 const { values } = parseArgs({
   options: {
     reloads: { type: "string", default: "100" },
+    model: { type: "string", default: "multi-reactor" },
     driver: { type: "string", default: "io_uring" },
     visitors: { type: "string", default: "20" },
     long: { type: "string", default: "100" },
@@ -31,7 +33,14 @@ const faults = new Map<string, number>();
 const fault = (what: string) => void faults.set(what, (faults.get(what) ?? 0) + 1);
 
 writeFileSync(file, version(0));
-const server = await serve(file, { driver: values.driver as DriverChoice, threads: 2 });
+const model = values.model as ModelName;
+const server = await serve(
+  file,
+  blocks(model)
+    ? // A thread for each who is there; those who stay come back before their old threads are free.
+      { model, threads: Number(values.visitors) + 2 * Number(values.long) + 4 }
+    : { model, driver: values.driver as DriverChoice, threads: 2 },
+);
 const visitors = new Visitors({
   address: server.address,
   visitors: Number(values.visitors),

@@ -2,131 +2,110 @@
 // of. The door accepts and puts connections into a queue in shared memory; a thread without one sleeps on that queue
 // (Atomics.wait), takes the next, and serves it until it closes.
 //
+// A reload starts a second generation of threads beside the first. When they work the door gives all to them, with those that
+// still wait for a thread of the old ones, which then end.
+//
 // Invariant: a connection is the door's, the queue's, or that of the one thread which took it out; each of the three
 // closes what it has when the server ends.
 
 import { deferred } from "../deferred.ts";
-import { BLOCKING } from "../driver/choose-driver.ts";
-import { DescriptorQueue } from "../driver/descriptor-queue.ts";
-import { NOTES_AHEAD } from "../driver/thread-notes.ts";
-import { type Limits, shareOf } from "../limits.ts";
 import { countableAddress } from "../reactor/acceptor.ts";
-import { CONNECTIONS, countersOf } from "../reactor/counters.ts";
+import { countersOf } from "../reactor/counters.ts";
 import type { Address } from "../sys/address.ts";
 import { remoteAddress } from "../sys/socket-calls.ts";
+import { BlockingGeneration } from "./blocking-generation.ts";
 import { Door } from "./door.ts";
+import { GENERATIONS } from "./generation.ts";
 import { listenAddress, openSharedListener, type SharedListener } from "./listener.ts";
+import { Mailboxes } from "./mailboxes.ts";
 import type { ModelPlan, RunningModel } from "./models/model.ts";
-import { ReactorKind } from "./reactor-kind.ts";
-import { Supervisor } from "./supervisor.ts";
 import type { ServerMail } from "./thread-mail.ts";
 
 export interface BlockingThreadsOptions {
   /** Connections that may wait for a thread. */
   readonly queued: number;
   /** Finds a connection a place among the threads and the queue; false: there is none. */
-  readonly place: (threads: BlockingThreads, descriptor: number) => boolean;
+  readonly place: (threads: BlockingGeneration, descriptor: number) => boolean;
   /** What to say when there is no place. */
   readonly full: string;
 }
 
-/** A thread of this kind keeps little, and there are many: a small young generation (see decision 0011). */
-const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 1 } as const;
-
 export class BlockingThreads implements RunningModel {
   address: Address = { family: "unix", path: "" };
   readonly ended: Promise<void>;
-  readonly queue: DescriptorQueue;
-  /** Threads at the most. */
-  readonly seats: number;
-  /** Threads that were started so far; each stays, for the next connection. */
-  started = 0;
   readonly #plan: ModelPlan;
   readonly #options: BlockingThreadsOptions;
-  readonly #limits: Limits;
-  readonly #kind: ReactorKind;
-  readonly #threads: Supervisor<Address>;
+  readonly #mailboxes: Mailboxes;
   readonly #end = deferred<void>();
+  #present: BlockingGeneration;
+  /** What the last reload is replacing, until it has ended. */
+  #past: BlockingGeneration | undefined;
+  #coming: BlockingGeneration | undefined;
+  #reloads: Promise<void> = Promise.resolve();
+  #closing = false;
   #listener: SharedListener | undefined;
   #door: Door | undefined;
 
   constructor(plan: ModelPlan, options: BlockingThreadsOptions) {
+    const { threads, limits } = plan.options;
     this.#plan = plan;
     this.#options = options;
-    this.#limits = plan.options.limits;
-    this.seats = plan.options.threads;
     this.ended = this.#end.promise;
-    this.queue = DescriptorQueue.allocate(options.queued);
-    this.#kind = new ReactorKind({
-      plan,
-      seats: this.seats,
-      driver: BLOCKING,
-      limits: { ...shareOf(this.#limits, this.seats), connections: 1 },
-      target: () => ({ queue: this.queue.table }),
-      resourceLimits: RESOURCE_LIMITS,
-    });
-    this.#threads = new Supervisor({
-      kind: this.#kind,
-      seats: this.seats,
-      limits: this.#limits,
-      onError: plan.options.onError,
-      gaveUp: (error) => {
-        this.#shut();
-        this.#kind.close();
-        this.#end.reject(error);
-      },
-    });
+    this.#mailboxes = new Mailboxes(threads * GENERATIONS, limits, true);
+    this.#present = this.#generation(plan);
   }
 
   get mail(): ServerMail {
-    return this.#kind.mail;
+    return this.#present.mail;
+  }
+
+  /** Those that take what comes in now. */
+  get present(): BlockingGeneration {
+    return this.#present;
   }
 
   /** Starts so many threads, then accepts. @throws what keeps them from starting */
   async open(threads: number): Promise<void> {
-    const { options, counters } = this.#plan;
+    const { options, ledger } = this.#plan;
     const { limits, onError } = options;
     this.#listener = openSharedListener(await listenAddress(options), options);
     this.address = this.#listener.address;
     try {
-      await Promise.all(Array.from({ length: threads }, () => this.startThread()));
+      await this.#present.open(threads);
       this.#door = new Door({
         listener: this.#listener,
         limits,
-        counters: countersOf(counters, options.threads),
+        // Its own: the door outlives every generation.
+        counters: countersOf(ledger.open(), options.threads),
         place: (descriptor) =>
-          this.#hasRoomFor(descriptor) && this.#options.place(this, descriptor),
+          this.#hasRoomFor(descriptor) && this.#options.place(this.#present, descriptor),
         full: this.#options.full,
         onError,
       });
     } catch (error) {
-      await this.#threads.abandon();
-      this.#kind.close();
+      await this.#present.abandon();
+      this.#mailboxes.close();
       this.#listener.close();
       throw error;
     }
   }
 
+  reload(graceMs: number, drainMs: number): Promise<void> {
+    const reloaded = this.#reloads.then(() => this.#replace(graceMs, drainMs));
+    // Whether one succeeded is for its caller; the next one comes all the same.
+    this.#reloads = reloaded.catch(() => undefined);
+    return reloaded;
+  }
+
   async close(drainMs: number): Promise<boolean> {
     this.#shut();
-    const clean = await this.#threads.close(drainMs);
-    this.#kind.close();
+    void this.#coming?.abandon();
+    const ends = [this.#present.close(drainMs), this.#past?.close(drainMs)];
+    const answers = await Promise.all(ends);
+    await this.#reloads;
+    this.#mailboxes.close();
     this.#end.resolve();
-    return clean;
-  }
-
-  /** One more thread; there must be a free seat. Resolves once it works. */
-  startThread(): Promise<Address> {
-    return this.#threads.start(this.started++);
-  }
-
-  /** Threads that serve a connection. */
-  get busy(): number {
-    let count = 0;
-    for (let seat = 0; seat < this.started; seat++) {
-      count += countersOf(this.#plan.counters, seat)[CONNECTIONS] as number;
-    }
-    return count;
+    return answers.every((clean) => clean !== false);
   }
 
   /** Resets a connection that was placed and has lost its place. */
@@ -134,10 +113,54 @@ export class BlockingThreads implements RunningModel {
     this.#door?.refuse(descriptor);
   }
 
+  #generation(plan: ModelPlan): BlockingGeneration {
+    return new BlockingGeneration({
+      plan,
+      mailboxes: this.#mailboxes,
+      queued: this.#options.queued,
+      gaveUp: (error) => void this.#giveUp(error),
+    });
+  }
+
+  async #replace(graceMs: number, drainMs: number): Promise<void> {
+    if (this.#past !== undefined) await this.#past.close(drainMs);
+    if (this.#closing) throw new Error("the server is closing");
+    const coming = this.#generation({ ...this.#plan, counters: this.#plan.ledger.open() });
+    this.#coming = coming;
+    try {
+      // As many as have been of use so far.
+      await coming.open(this.#present.started);
+      if (this.#closing) throw new Error("the server is closing");
+    } catch (error) {
+      await coming.abandon();
+      throw error;
+    } finally {
+      this.#coming = undefined;
+    }
+    const past = this.#present;
+    this.#past = past;
+    this.#present = coming;
+    for (let next = past.queue.take(); next >= 0; next = past.queue.take()) {
+      if (!this.#options.place(coming, next)) this.refuse(next);
+    }
+    void past.close(drainMs, Math.max(graceMs, 1)).then(() => {
+      if (this.#past === past) this.#past = undefined;
+    });
+  }
+
+  async #giveUp(error: Error): Promise<void> {
+    this.#shut();
+    await Promise.all([this.#present.abandon(), this.#past?.abandon()]);
+    this.#mailboxes.close();
+    this.#end.reject(error);
+  }
+
   /** Nobody comes in any more, and who still waits for a thread is refused. */
   #shut(): void {
+    this.#closing = true;
     this.#door?.close();
-    for (let next = this.queue.take(); next >= 0; next = this.queue.take()) this.refuse(next);
+    const { queue } = this.#present;
+    for (let next = queue.take(); next >= 0; next = queue.take()) this.refuse(next);
     this.#door = undefined;
     this.#listener?.close();
     this.#listener = undefined;
@@ -151,13 +174,10 @@ export class BlockingThreads implements RunningModel {
     const host = hostOf(descriptor);
     if (host === undefined) return true;
     let count = 0;
-    for (const notes of this.#kind.notes) {
-      for (let at = NOTES_AHEAD; at < notes.length; at++) {
-        const served = Atomics.load(notes, at);
-        if (served >= 0 && hostOf(served) === host) count++;
-      }
+    for (const generation of [this.#present, this.#past]) {
+      for (const served of generation?.served() ?? []) if (hostOf(served) === host) count++;
     }
-    return count < this.#limits.connectionsPerAddress;
+    return count < this.#plan.options.limits.connectionsPerAddress;
   }
 }
 

@@ -19,6 +19,9 @@ import { Supervisor } from "./supervisor.ts";
 import type { ServerMail } from "./thread-mail.ts";
 import { RETIRED, type ToReactor } from "./worker-messages.ts";
 
+/** So many are there at a time, at the most. */
+export const GENERATIONS = 2;
+
 export interface GenerationOptions {
   /** With counters that are this generation's. */
   readonly plan: ModelPlan;

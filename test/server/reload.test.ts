@@ -21,6 +21,7 @@ const CODEC = fileURLToPath(new URL("../../src/codec/lines.ts", import.meta.url)
 const HEAVY = fileURLToPath(new URL("../../src/handlers.ts", import.meta.url));
 const BROKEN = "export default { message() {} ;";
 const GRACE_MS = 300;
+const VISITORS = 6;
 
 function version(number: number): string {
   return `import { lines } from ${JSON.stringify(CODEC)};
@@ -44,13 +45,36 @@ async function start(t: TestContext, file: string, options: ServeOptions): Promi
   return server;
 }
 
-for (const { name: driver, skip } of RAW_DRIVERS) {
-  describe(`reload, ${driver}`, { skip }, () => {
+interface Case {
+  readonly name: string;
+  readonly skip: string | false;
+  readonly options: ServeOptions;
+  /** For one client that stays, and for the visitors. */
+  readonly threads: readonly [one: number, many: number];
+}
+
+const CASES: readonly Case[] = RAW_DRIVERS.map(({ name: driver, skip }) => {
+  return { name: driver, skip, options: { driver }, threads: [1, 2] };
+});
+const skip = RAW_DRIVERS.find(({ name }) => name === "epoll")?.skip ?? false;
+const BLOCKING: readonly Case[] = [
+  // Who finds no thread waits in the queue.
+  { name: "thread-pool", skip, options: { model: "thread-pool" }, threads: [1, VISITORS] },
+  // A thread is started also for who comes again before his last connection has closed.
+  {
+    ...{ name: "thread-per-connection", skip, options: { model: "thread-per-connection" } },
+    threads: [1, 64],
+  },
+];
+
+for (const { name, skip: why, options, threads } of [...CASES, ...BLOCKING]) {
+  const [one, many] = threads;
+  describe(`reload, ${name}`, { skip: why }, () => {
     test("three reloads under load, a broken one between them: nobody is refused, reset or cut", async (t) => {
       const file = moduleFile(t);
-      const server = await start(t, file, { driver, threads: 2 });
+      const server = await start(t, file, { ...options, threads: many });
       const before = await settled(() => descriptorsOf("self"));
-      const visitors = new Visitors({ address: server.address, visitors: 10, ask: "?\n" });
+      const visitors = new Visitors({ address: server.address, visitors: VISITORS, ask: "?\n" });
       const long = await Client.connect(t, server.address);
       long.write("?\n");
       await long.bytes(3);
@@ -89,7 +113,7 @@ for (const { name: driver, skip } of RAW_DRIVERS) {
       assert.equal(acceptErrors, 0);
       await until(
         // The mailboxes of a second generation keep their eventfds for the next one.
-        () => descriptorsOf("self") <= before + 2,
+        () => descriptorsOf("self") <= before + many,
         () => `the old threads' descriptors: ${descriptorsOf("self")}, ${before} before`,
       );
       assert.equal(await server.close(), true);
@@ -98,7 +122,7 @@ for (const { name: driver, skip } of RAW_DRIVERS) {
 
     test("a second reload ends the first one's grace; a close ends it too, and drains both", async (t) => {
       const file = moduleFile(t);
-      const server = await start(t, file, { driver, threads: 1 });
+      const server = await start(t, file, { ...options, threads: one });
       const first = await Client.connect(t, server.address);
       first.write("?\n");
       await first.bytes(3);

@@ -11,7 +11,7 @@ import type { ListenTarget } from "../../driver/driver.ts";
 import { type Limits, OptionError, shareOf } from "../../limits.ts";
 import type { Address } from "../../sys/address.ts";
 import type { ComputeThreads } from "../compute-threads.ts";
-import { Generation } from "../generation.ts";
+import { GENERATIONS, Generation } from "../generation.ts";
 import {
   claimAddress,
   listenAddress,
@@ -24,9 +24,6 @@ import type { ServerMail } from "../thread-mail.ts";
 import type { ModelPlan, RunningModel } from "./model.ts";
 
 type MakePool = (plan: ModelPlan) => ComputeThreads;
-
-/** Two generations are there at a time, at the most. */
-const GENERATIONS = 2;
 
 /** With a pool, the reactors of each generation have that compute what is heavy. */
 export async function startMultiReactor(

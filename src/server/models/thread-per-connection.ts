@@ -4,6 +4,7 @@
 // The lesson: it is the simplest model, and it dies of its threads. Each is an isolate with a heap and a stack of its own, so
 // there is a cap, and a clear refusal above it.
 
+import type { BlockingGeneration } from "../blocking-generation.ts";
 import { BlockingThreads } from "../blocking-threads.ts";
 import type { ModelPlan, RunningModel } from "./model.ts";
 
@@ -27,7 +28,7 @@ class ThreadPerConnection implements RunningModel {
     this.#onError = onError;
     this.threads = new BlockingThreads(plan, {
       queued: threads,
-      place: (_, descriptor) => this.#place(descriptor),
+      place: (threads, descriptor) => this.#place(threads, descriptor),
       full:
         `all ${threads} threads serve a connection: more are refused. ` +
         "Raise threads, or use a model that does not need a thread for each (multi-reactor)",
@@ -43,21 +44,24 @@ class ThreadPerConnection implements RunningModel {
     return this.threads.mail;
   }
 
+  reload(graceMs: number, drainMs: number): Promise<void> {
+    return this.threads.reload(graceMs, drainMs);
+  }
+
   close(drainMs: number): Promise<boolean> {
     clearTimeout(this.#check);
     return this.threads.close(drainMs);
   }
 
-  #place(descriptor: number): boolean {
-    if (!this.#makeRoomFor(this.threads.queue.length + 1)) return false;
-    const placed = this.threads.queue.put(descriptor);
+  #place(threads: BlockingGeneration, descriptor: number): boolean {
+    if (!this.#makeRoomFor(threads, threads.queue.length + 1)) return false;
+    const placed = threads.queue.put(descriptor);
     this.#check ??= setTimeout(() => this.#checkPlaced(), CHECK_MS);
     return placed;
   }
 
   /** Makes sure that so many threads are free, if there may be more. */
-  #makeRoomFor(connections: number): boolean {
-    const { threads } = this;
+  #makeRoomFor(threads: BlockingGeneration, connections: number): boolean {
     if (threads.started - threads.busy >= connections) return true;
     if (threads.started === threads.seats) return false;
     threads.startThread().catch(this.#onError);
@@ -70,11 +74,11 @@ class ThreadPerConnection implements RunningModel {
    */
   #checkPlaced(): void {
     this.#check = undefined;
-    const { queue } = this.threads;
-    const waiting = queue.length;
+    const { present } = this.threads;
+    const waiting = present.queue.length;
     if (waiting === 0) return;
-    if (!this.#makeRoomFor(waiting)) {
-      const last = queue.take();
+    if (!this.#makeRoomFor(present, waiting)) {
+      const last = present.queue.take();
       if (last >= 0) this.threads.refuse(last);
     }
     this.#check = setTimeout(() => this.#checkPlaced(), CHECK_MS);
