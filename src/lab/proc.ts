@@ -7,10 +7,10 @@
 
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import type { Address } from "../sys/address.ts";
+import { type ThreadTimes, threadTimes } from "../sys/thread-time.ts";
 
 /** USER_HZ is 100 wherever Node runs. */
 const TICK_MS = 10;
-const NS_PER_MS = 1e6;
 const LISTENING = "0A";
 
 export interface ProcessReading {
@@ -54,8 +54,8 @@ export function readProcess(pid: number): ProcessReading | undefined {
 }
 
 /** CPU time and time kept waiting of the calling thread, in ms; zeros where there is no /proc. */
-export function ownThreadTimes(): { readonly cpuMs: number; readonly keptWaitingMs: number } {
-  return schedulerTimes("/proc/thread-self/schedstat") ?? { cpuMs: 0, keptWaitingMs: 0 };
+export function ownThreadTimes(): ThreadTimes {
+  return threadTimes("/proc/thread-self") ?? { cpuMs: 0, keptWaitingMs: 0 };
 }
 
 /** A process's command line, its arguments separated by spaces. */
@@ -124,7 +124,7 @@ function hasOneOf(pid: number, sockets: ReadonlySet<string>): boolean {
 function readThread(pid: number, id: number): ThreadReading | undefined {
   const folder = `/proc/${pid}/task/${id}`;
   const status = readOrUndefined(`${folder}/status`);
-  const times = schedulerTimes(`${folder}/schedstat`);
+  const times = threadTimes(folder);
   if (status === undefined || times === undefined) return undefined;
   return {
     id,
@@ -133,13 +133,6 @@ function readThread(pid: number, id: number): ThreadReading | undefined {
     voluntarySwitches: numberField(status, "voluntary_ctxt_switches"),
     involuntarySwitches: numberField(status, "nonvoluntary_ctxt_switches"),
   };
-}
-
-function schedulerTimes(path: string) {
-  const line = readOrUndefined(path);
-  if (line === undefined) return undefined;
-  const [cpu = "0", waited = "0"] = line.split(" ");
-  return { cpuMs: Number(cpu) / NS_PER_MS, keptWaitingMs: Number(waited) / NS_PER_MS };
 }
 
 /** utime and stime: the 12th and 13th field behind the name, which stands in parentheses and may hold anything. */

@@ -36,6 +36,8 @@ const DOING = 0;
 const CONNECTION = 1;
 const SLOT = 2;
 const TURNS = 3;
+/** The thread's number in the kernel; 0: not known. */
+const THREAD = 4;
 /** 32-bit entries: one cache line of 64 bytes. */
 const LENGTH = 16;
 
@@ -50,6 +52,8 @@ export interface PulseReading {
   /** The connection that it is doing that for, by its id and its driver's slot. */
   readonly connection: number | undefined;
   readonly slot: number;
+  /** Which one it is, in the kernel; 0: not known. */
+  readonly thread: number;
 }
 
 /** Room for what one thread is doing, to be shared with it. */
@@ -66,6 +70,7 @@ export function readPulse(pulse: Int32Array): PulseReading {
     doing: DOINGS[doing] ?? "something",
     connection: doing > IN_CALLBACK ? (pulse[CONNECTION] as number) : undefined,
     slot: pulse[SLOT] as number,
+    thread: pulse[THREAD] as number,
   };
 }
 
@@ -75,6 +80,11 @@ export class Pulse {
 
   constructor(words: Int32Array = new Int32Array(LENGTH)) {
     this.#words = words.fill(0);
+  }
+
+  /** Whose pulse this is, by its number in the kernel. */
+  belongsTo(thread: number): void {
+    this.#words[THREAD] = thread;
   }
 
   /** A turn begins: the driver has the thread. */

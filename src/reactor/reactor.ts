@@ -13,6 +13,7 @@ import { slotOf } from "../driver/handle.ts";
 import type { Handlers } from "../handlers.ts";
 import type { Limits } from "../limits.ts";
 import { ECANCELED, EMFILE, SystemError } from "../sys/errno.ts";
+import { ownThread } from "../sys/thread-time.ts";
 import { Acceptor } from "./acceptor.ts";
 import { Closing } from "./closing.ts";
 import { Connecting, type ConnectTarget, connectFailure } from "./connecting.ts";
@@ -96,6 +97,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     this.limits = options.limits;
     this.#counters = options.counters;
     this.#pulse = new Pulse(options.pulse);
+    if (options.pulse !== undefined) this.#pulse.belongsTo(ownThread());
     this.#connections = new Array(options.slots);
     this.driver = options.makeDriver(this);
     this.#deadlines = new Deadlines(options.slots, TICK_MS, this.driver.now());

@@ -25,6 +25,7 @@ import {
 import { makePulse, readPulse } from "../reactor/pulse.ts";
 import { formatAddress } from "../sys/address.ts";
 import { remoteAddress } from "../sys/socket-calls.ts";
+import { keptWaitingMs } from "../sys/thread-time.ts";
 import type { Balancing } from "./balancing.ts";
 import type { ComputeThreads } from "./compute-threads.ts";
 import type { MailboxSeat } from "./mailbox.ts";
@@ -127,13 +128,13 @@ export class ReactorKind implements ThreadKind {
   }
 
   beat(seat: number): Beat {
-    const { turns, waits, doing, connection, slot } = readPulse(this.#pulseOf(seat));
+    const { turns, waits, doing, connection, slot, thread } = readPulse(this.#pulseOf(seat));
     // Many messages can be handled in one turn.
     const counters = countersOf(this.#options.plan.counters, seat);
     const progress = turns + (counters[MESSAGES] as number);
     const what = () =>
       connection === undefined ? doing : `${doing} of ${this.#connection(seat, connection, slot)}`;
-    return { progress, waits, doing: what };
+    return { progress, waits, doing: what, keptWaitingMs: () => keptWaitingMs(thread) };
   }
 
   heard(seat: number, message: unknown): void {

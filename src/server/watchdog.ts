@@ -2,7 +2,8 @@
 //
 // A thread says in shared memory how it gets on (`Beat`), and Node knows for how long its event loop has been idle: whoever
 // neither waits nor gets on is blocked. Asking costs the thread nothing. Time in which this thread itself was held up does
-// not count, so that a process which was stopped for a minute finds its threads alive.
+// not count, so that a process which was stopped for a minute finds its threads alive; nor does time in which the other one
+// could have run and had no core, so that a busy machine ends nobody who would get on.
 //
 // Ending a thread stops JavaScript, Atomics.wait and regular expressions. A native call that blocks ends when it ends.
 
@@ -17,6 +18,8 @@ export interface Beat {
   readonly waits: boolean;
   /** What it is busy with, in words. */
   doing(): string;
+  /** For how long it could have run and had no core, in ms since it began; undefined where the kernel does not say. */
+  keptWaitingMs?(): number | undefined;
 }
 
 export interface WatchdogOptions {
@@ -43,6 +46,8 @@ interface Watch {
   readonly beat: () => Beat;
   progress: number;
   blockedMs: number;
+  /** As the beat had it at the last look at which it had not got on. */
+  keptWaitingMs: number | undefined;
   warned: boolean;
   /** Where in the code it was when it was reported. */
   where: string;
@@ -64,7 +69,7 @@ export class Watchdog {
   /** From now on, until the seat is left. */
   watch(seat: number, worker: Worker, beat: () => Beat): void {
     const watch = { worker, beat, progress: Number.NaN, blockedMs: 0, warned: false, where: "" };
-    this.#watches.set(seat, watch);
+    this.#watches.set(seat, { ...watch, keptWaitingMs: undefined });
     if (this.#timer !== undefined) return;
     this.#lookedMs = performance.now();
     this.#timer = setInterval(() => this.#look(), this.#everyMs).unref();
@@ -90,11 +95,15 @@ export class Watchdog {
     if (beat.waits || progress !== watch.progress) {
       watch.progress = progress;
       watch.blockedMs = 0;
+      watch.keptWaitingMs = undefined;
       watch.warned = false;
       watch.where = "";
       return;
     }
-    watch.blockedMs += elapsed;
+    const keptWaitingMs = beat.keptWaitingMs?.();
+    const starved = (keptWaitingMs ?? 0) - (watch.keptWaitingMs ?? keptWaitingMs ?? 0);
+    watch.keptWaitingMs = keptWaitingMs;
+    watch.blockedMs += Math.max(elapsed - starved, 0);
     const { blockedMs, end } = this.#options;
     if (watch.blockedMs >= blockedMs) {
       this.leave(seat);

@@ -45,6 +45,21 @@ test("time in which the watching thread was held up itself does not count", asyn
   await until(() => told.length > 0, "being ended all the same");
 });
 
+test("time in which the thread had no core does not count", async (t) => {
+  const began = performance.now();
+  // As if others had its core for nine tenths of the time.
+  const keptWaitingMs = () => (performance.now() - began) * 0.9;
+  let looks = 0;
+  const told = await watched(t, () => {
+    looks++;
+    return { progress: 1, waits: false, doing, keptWaitingMs };
+  });
+  // So many looks take twice the limit.
+  await until(() => looks > 40, "many looks");
+  assert.ok(!told.some((text) => text.startsWith("ended")), told.join());
+  await until(() => told.some((text) => text.startsWith("ended")), "the end, later");
+});
+
 test("who waits, and who gets on, is left alone", async (t) => {
   let turns = 0;
   const waiting = await watched(t, () => ({ progress: 1, waits: true, doing }));
