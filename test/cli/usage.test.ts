@@ -108,7 +108,7 @@ const RUNNING: readonly Mistake[] = [
   [
     ["serve", KEY_VALUE, "--threads", "2"],
     1,
-    /^sluice: the keys live in one thread: start it with --model event-loop$/,
+    /^sluice: the handler started failed: the keys live in one thread: start it with --model event-loop \(at .*key-value\.ts:\d+:\d+\)+$/,
   ],
   [["serve", join(directory, "missing.ts")], 1, /there is no file .*missing\.ts/],
   [["serve", "--port", "0", "--host", "203.0.113.7"], 1, /203\.0\.113\.7:0.*\(EADDRNOTAVAIL\)/],
