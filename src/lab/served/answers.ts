@@ -21,4 +21,7 @@ export default handlers<string, string>({
     connection.send(line);
     return undefined;
   },
+  // The model hybrid asks for both; nothing here is heavy.
+  compute: () => undefined,
+  computed: () => undefined,
 });
