@@ -95,10 +95,7 @@ export class SessionTime implements Due {
     this.#ack(nowMs);
     const state = this.#keepalive.check(nowMs, this.#intervalMs);
     if (state === "dead") session.end(GOAWAY.KEEPALIVE, "silent for two keepalive intervals");
-    if (state === "ping") {
-      session.begin();
-      encodePing(session.writer, this.#keepalive.pings, 0, false);
-    }
+    if (state === "ping") this.#ping();
     const next = Math.min(
       this.#expireStreams(nowMs),
       this.#keepalive.nextMs(this.#intervalMs),
@@ -106,6 +103,18 @@ export class SessionTime implements Due {
       this.#restMs,
     );
     return session.closed ? NEVER : next;
+  }
+
+  /** Asks for a sign of life at once: whoever answers has read what was sent before. */
+  ask(): void {
+    this.#keepalive.pings++;
+    this.#ping();
+  }
+
+  #ping(): void {
+    const session = this.#session;
+    session.begin();
+    encodePing(session.writer, this.#keepalive.pings, 0, false);
   }
 
   get #intervalMs(): number {

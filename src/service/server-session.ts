@@ -192,6 +192,8 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer, Liv
     // It may be somebody else who comes back.
     this.hub.topics.recheck(this);
     session.streams.resend(clientHas);
+    // Its answer ends the worth of the secret that was shown.
+    session.time.ask();
   }
 
   replaced(): void {

@@ -165,7 +165,9 @@ describe("resuming", () => {
     );
   });
 
-  test("cut before WELCOME again and again: the secret is the one that was shown", async (t) => {
+  test("cut before WELCOME again and again: the secret is the one that was shown", {
+    timeout: 10_000,
+  }, async (t) => {
     const { client, again, server, replay } = await start(t);
     const { heard } = client.subscribe("news");
     await client.call("publish", 0);
@@ -200,6 +202,23 @@ describe("resuming", () => {
     const [welcome] = (await once(socket, "data")) as [Buffer];
     assert.equal(welcome.includes(replay.id), false, "it got a session of its own");
     await back.call("publish", "still here");
+    assert.equal(back.end, undefined);
+  });
+
+  test("nor once its client has answered the PING behind WELCOME, with nothing to acknowledge", {
+    timeout: 10_000,
+  }, async (t) => {
+    const { client, again, server, replay } = await start(t);
+    client.socket.destroy();
+    const overheard = await helloOf(replay, client);
+    const back = await again(client);
+    // Asked behind the answer, and so answered after it was heard.
+    await back.call("publish", 0);
+    const socket = connect(portOf(server));
+    t.after(() => socket.destroy());
+    socket.write(overheard);
+    const [welcome] = (await once(socket, "data")) as [Buffer];
+    assert.equal(welcome.includes(replay.id), false, "it got a session of its own");
     assert.equal(back.end, undefined);
   });
 
