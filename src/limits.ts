@@ -41,6 +41,8 @@ export interface Limits {
   readonly mapBytes: number;
   /** How long a thread may be busy with one thing (a handler, a callback), in ms; then it is ended and replaced. */
   readonly blockedMs: number;
+  /** How long a thread of `hybrid` that computes may be busy with one heavy message without a pause, in ms; likewise. */
+  readonly computeMs: number;
   /** From a thread's start until it serves, in ms. */
   readonly startMs: number;
   /** JavaScript heap of one thread in bytes, rounded up to MiB; one that reaches it is ended and replaced. */
@@ -90,6 +92,7 @@ export const LIMITS: { readonly [Name in keyof Limits]: Bound } = {
   mailboxBytes: { unit: "bytes", default: 256 * KIB, minimum: KIB, maximum: 64 * MIB },
   mapBytes: { unit: "bytes", default: 64 * MIB, minimum: KIB, maximum: 16 * KIB * MIB },
   blockedMs: { unit: "ms", default: 10_000, minimum: 20, maximum: DAY },
+  computeMs: { unit: "ms", default: 300_000, minimum: 20, maximum: DAY },
   startMs: { unit: "ms", default: 60_000, minimum: 100, maximum: DAY },
   heapBytes: { unit: "bytes", default: 2048 * MIB, minimum: 16 * MIB, maximum: 64 * KIB * MIB },
   restarts: { unit: "threads", default: 20, minimum: 1, maximum: 1_000_000 },

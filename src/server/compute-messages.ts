@@ -8,7 +8,14 @@ import type { MessagePort } from "node:worker_threads";
 /** Given to a compute thread at its start. */
 export interface ComputeStart {
   readonly module: string;
+  /** COMPUTE_BEAT words: how it gets on, for whoever watches over it. */
+  readonly beat: Int32Array<SharedArrayBuffer>;
 }
+
+/** Tasks begun and ended, and the thread's number in the kernel. */
+export const COMPUTE_STEPS = 0;
+export const COMPUTE_THREAD = 1;
+export const COMPUTE_BEAT = 2;
 
 /** Given to a reactor's thread at its start, and to its successor. */
 export interface ComputeSeat {

@@ -9,7 +9,10 @@ import { OptionError } from "../limits.ts";
 import { settleCompilation } from "../reactor/compilation.ts";
 import { nativeRefusal } from "../sys/native-library.ts";
 import { setNiceness } from "../sys/priority.ts";
+import { ownThread } from "../sys/thread-time.ts";
 import {
+  COMPUTE_STEPS,
+  COMPUTE_THREAD,
   type ComputePort,
   type ComputeStart,
   type FromCompute,
@@ -38,7 +41,7 @@ async function run(start: ComputeStart & WithPort): Promise<void> {
   let handlers: AnyHandlers | undefined;
   start.port.on("message", (message: ToWorker) => {
     if (message.kind === "model") {
-      if (isComputePort(message.message) && handlers) serve(handlers, message.message);
+      if (isComputePort(message.message) && handlers) serve(handlers, message.message, start.beat);
       return;
     }
     if (native) settleCompilation();
@@ -52,6 +55,7 @@ async function run(start: ComputeStart & WithPort): Promise<void> {
       );
     }
     if (native) setNiceness(NICENESS);
+    start.beat[COMPUTE_THREAD] = ownThread();
     say({ kind: "ready", ready: undefined });
     say({ kind: "model", message: READY_FOR_PORTS });
   } catch (error) {
@@ -60,7 +64,7 @@ async function run(start: ComputeStart & WithPort): Promise<void> {
 }
 
 /** Does what comes from one reactor, for as long as that lives. */
-function serve(handlers: AnyHandlers, { port, cancelled }: ComputePort): void {
+function serve(handlers: AnyHandlers, { port, cancelled }: ComputePort, beat: Int32Array): void {
   if (cancelled === undefined) throw new Error("a compute thread needs to know what is cancelled");
   const running = new Map<number, ComputeSignal>();
   port.on("message", async (message: ToCompute) => {
@@ -70,6 +74,7 @@ function serve(handlers: AnyHandlers, { port, cancelled }: ComputePort): void {
     const signal = new ComputeSignal(cancelled, slot);
     if (signal.isCancelled) return answer(port, slot, undefined);
     running.set(slot, signal);
+    step(beat);
     try {
       const result = handlers.compute?.(unpacked(message.task, message.isBuffer), signal.signal);
       answer(port, slot, await result);
@@ -77,8 +82,14 @@ function serve(handlers: AnyHandlers, { port, cancelled }: ComputePort): void {
       port.postMessage({ slot, error: cloneable(error) } satisfies FromCompute);
     } finally {
       running.delete(slot);
+      step(beat);
     }
   });
+}
+
+/** It gets on: see watchdog.ts. */
+function step(beat: Int32Array): void {
+  beat[COMPUTE_STEPS] = ((beat[COMPUTE_STEPS] as number) + 1) | 0;
 }
 
 /** @throws DOMException for a result that cannot be cloned */

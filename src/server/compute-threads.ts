@@ -4,7 +4,11 @@
 import { extname } from "node:path";
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import { deferred } from "../deferred.ts";
+import { keptWaitingMs } from "../sys/thread-time.ts";
 import {
+  COMPUTE_BEAT,
+  COMPUTE_STEPS,
+  COMPUTE_THREAD,
   type ComputePort,
   type ComputeSeat,
   type ComputeStart,
@@ -12,6 +16,7 @@ import {
 } from "./compute-messages.ts";
 import type { ModelPlan } from "./models/model.ts";
 import { type Leavings, Supervisor, type ThreadKind } from "./supervisor.ts";
+import type { Beat } from "./watchdog.ts";
 
 /** Says something to a thread, with the ports that go to it. */
 export type Say = (message: unknown, transfer: readonly MessagePort[]) => void;
@@ -27,6 +32,7 @@ export class ComputeThreads implements ThreadKind {
   readonly #threads: Supervisor<void>;
   readonly #loads: Int32Array<SharedArrayBuffer>;
   readonly #cancelled: readonly Int32Array<SharedArrayBuffer>[];
+  readonly #beats: readonly Int32Array<SharedArrayBuffer>[];
   /** Those that are ready for ports. */
   readonly #reactors = new Map<number, Say>();
   readonly #ready = new Set<number>();
@@ -38,10 +44,12 @@ export class ComputeThreads implements ThreadKind {
     this.ended = this.#end.promise;
     this.#loads = shared(threads * computeThreads);
     this.#cancelled = Array.from({ length: threads }, () => shared(limits.computeQueue));
+    this.#beats = Array.from({ length: computeThreads }, () => shared(COMPUTE_BEAT));
     this.#threads = new Supervisor({
       kind: this,
       seats: computeThreads,
-      limits,
+      // What is heavy may take long.
+      limits: { ...limits, blockedMs: limits.computeMs },
       onError,
       gaveUp: (error) => this.#end.reject(error),
     });
@@ -103,10 +111,21 @@ export class ComputeThreads implements ThreadKind {
     return `sluice compute ${seat}`;
   }
 
-  startData(): ComputeStart {
+  startData(seat: number): ComputeStart {
     const { handlers } = this.#plan;
     if (!("module" in handlers)) throw new Error("threads need a handler module");
-    return { module: handlers.module.href };
+    return { module: handlers.module.href, beat: this.#beatOf(seat) };
+  }
+
+  /** Between tasks its event loop comes to rest, which counts too. */
+  beat(seat: number): Beat {
+    const words = this.#beatOf(seat);
+    return {
+      progress: words[COMPUTE_STEPS] as number,
+      waits: false,
+      doing: () => "compute",
+      keptWaitingMs: () => keptWaitingMs(words[COMPUTE_THREAD] as number),
+    };
   }
 
   left(seat: number): Leavings {
@@ -127,6 +146,12 @@ export class ComputeThreads implements ThreadKind {
     const cancelled = this.#cancelledOf(reactor);
     const toThread: ComputePort = { kind, peer: reactor, port: port2, cancelled };
     this.#threads.say(thread, toThread, [port2]);
+  }
+
+  #beatOf(seat: number): Int32Array<SharedArrayBuffer> {
+    const beat = this.#beats[seat];
+    if (beat === undefined) throw new RangeError(`there is no seat ${seat}`);
+    return beat;
   }
 
   #cancelledOf(reactor: number): Int32Array<SharedArrayBuffer> {

@@ -139,6 +139,33 @@ describe("hybrid", () => {
     assert.equal((await other.bytes(20)).toString(), "x\nheavy 1 elsewhere\n");
   });
 
+  test("a computation without an end is named, and its thread replaced", async (t) => {
+    const own = await start(t, { limits: { computeMs: 500 } });
+    const victim = await Client.connect(t, own.server.address);
+    const other = await Client.connect(t, own.server.address);
+    const reason = own.reasonOf(victim);
+    victim.write("heavy loop\n");
+    await victim.end();
+    victim.socket.end();
+    assert.equal(await reason, "handler");
+    other.write("heavy 1\n");
+    assert.equal((await other.bytes(18)).toString(), "heavy 1 elsewhere\n");
+    const told = own.errors.join("\n");
+    assert.match(told, /compute 0 has been blocked for .* by compute/);
+    assert.match(told, /compute 0 was ended, blocked for .* by compute/);
+  });
+
+  test("many short computations in a row are no block", async (t) => {
+    const own = await start(t, { limits: { computeMs: 800 } });
+    const clients = await Promise.all(
+      Array.from({ length: 4 }, () => Client.connect(t, own.server.address)),
+    );
+    // Some 1,200 ms in which there is always one that waits.
+    for (const client of clients) client.write("heavy 5\n".repeat(60));
+    for (const client of clients) await client.bytes(18 * 60);
+    assert.deepEqual(own.errors, []);
+  });
+
   test("a reactor that dies leaves the pool to its successor", async (t) => {
     const own = await start(t);
     const file = story(t);

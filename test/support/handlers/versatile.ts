@@ -72,6 +72,7 @@ export default handlers<string, string, number>({
     const [what = "", file = ""] = task.split(",");
     if (what === "throw") throw new Error("as asked");
     if (what === "exit") process.exit(4);
+    while (what === "loop");
     if (what === "async") await sleep(60_000, undefined, { signal });
     // A computation that looks up now and then; the file says that it has begun, and how it ended.
     if (file !== "") appendFileSync(file, "begun\n");
