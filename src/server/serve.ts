@@ -11,6 +11,7 @@ import {
 import type { Handlers, SharedCounter, SharedMap } from "../handlers.ts";
 import { OptionError } from "../limits.ts";
 import type { Address } from "../sys/address.ts";
+import { demoteHelpers } from "../sys/priority.ts";
 import { descriptorLimit } from "../sys/socket-calls.ts";
 import { moduleUrl } from "./handler-module.ts";
 import { startEventLoop } from "./models/event-loop.ts";
@@ -167,6 +168,7 @@ async function start(
       `the ${driver.driver} driver cannot adopt connections: leave out adoptOrphans, or choose another driver`,
     );
   }
+  if (hasDescriptors) demoteHelpers();
   const ledger = new Ledger(options.threads);
   const counters = ledger.open();
   const model = await MODELS[options.model]({ options, driver, handlers, counters, ledger });
