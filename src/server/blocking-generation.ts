@@ -7,6 +7,7 @@ import { NOTES_AHEAD } from "../driver/thread-notes.ts";
 import { shareOf } from "../limits.ts";
 import { CONNECTIONS, countersOf } from "../reactor/counters.ts";
 import type { Address } from "../sys/address.ts";
+import type { Threads } from "./generations.ts";
 import type { Mailboxes } from "./mailboxes.ts";
 import type { ModelPlan } from "./models/model.ts";
 import { ReactorKind } from "./reactor-kind.ts";
@@ -26,7 +27,7 @@ export interface BlockingGenerationOptions {
 /** A thread of this kind keeps little, and there are many: a small young generation (see decision 0011). */
 const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 1 } as const;
 
-export class BlockingGeneration {
+export class BlockingGeneration implements Threads {
   readonly queue: DescriptorQueue;
   /** Threads at the most. */
   readonly seats: number;
@@ -87,7 +88,7 @@ export class BlockingGeneration {
   }
 
   /** As Supervisor.close. Nobody may put anything into its queue any more. */
-  async close(drainMs: number, graceMs = 0): Promise<boolean> {
+  async close(drainMs: number, graceMs: number): Promise<boolean> {
     const clean = await this.#threads.close(drainMs, graceMs);
     this.#plan.ledger.retire(this.#plan.counters);
     return clean;

@@ -15,7 +15,7 @@ import type { Address } from "../sys/address.ts";
 import { remoteAddress } from "../sys/socket-calls.ts";
 import { BlockingGeneration } from "./blocking-generation.ts";
 import { Door } from "./door.ts";
-import { GENERATIONS } from "./generation.ts";
+import { GENERATIONS, Generations } from "./generations.ts";
 import { listenAddress, openSharedListener, type SharedListener } from "./listener.ts";
 import { Mailboxes } from "./mailboxes.ts";
 import type { ModelPlan, RunningModel } from "./models/model.ts";
@@ -37,12 +37,7 @@ export class BlockingThreads implements RunningModel {
   readonly #options: BlockingThreadsOptions;
   readonly #mailboxes: Mailboxes;
   readonly #end = deferred<void>();
-  #present: BlockingGeneration;
-  /** What the last reload is replacing, until it has ended. */
-  #past: BlockingGeneration | undefined;
-  #coming: BlockingGeneration | undefined;
-  #reloads: Promise<void> = Promise.resolve();
-  #closing = false;
+  readonly #generations: Generations<BlockingGeneration>;
   #listener: SharedListener | undefined;
   #door: Door | undefined;
 
@@ -52,16 +47,16 @@ export class BlockingThreads implements RunningModel {
     this.#options = options;
     this.ended = this.#end.promise;
     this.#mailboxes = new Mailboxes(threads * GENERATIONS, limits, true);
-    this.#present = this.#generation(plan);
+    this.#generations = new Generations(this.#generation(plan));
   }
 
   get mail(): ServerMail {
-    return this.#present.mail;
+    return this.present.mail;
   }
 
   /** Those that take what comes in now. */
   get present(): BlockingGeneration {
-    return this.#present;
+    return this.#generations.present;
   }
 
   /** Starts so many threads, then accepts. @throws what keeps them from starting */
@@ -71,19 +66,19 @@ export class BlockingThreads implements RunningModel {
     this.#listener = openSharedListener(await listenAddress(options), options);
     this.address = this.#listener.address;
     try {
-      await this.#present.open(threads);
+      await this.present.open(threads);
       this.#door = new Door({
         listener: this.#listener,
         limits,
         // Its own: the door outlives every generation.
         counters: countersOf(ledger.open(), options.threads),
         place: (descriptor) =>
-          this.#hasRoomFor(descriptor) && this.#options.place(this.#present, descriptor),
+          this.#hasRoomFor(descriptor) && this.#options.place(this.present, descriptor),
         full: this.#options.full,
         onError,
       });
     } catch (error) {
-      await this.#present.abandon();
+      await this.present.abandon();
       this.#mailboxes.close();
       this.#listener.close();
       throw error;
@@ -91,21 +86,27 @@ export class BlockingThreads implements RunningModel {
   }
 
   reload(graceMs: number, drainMs: number): Promise<void> {
-    const reloaded = this.#reloads.then(() => this.#replace(graceMs, drainMs));
-    // Whether one succeeded is for its caller; the next one comes all the same.
-    this.#reloads = reloaded.catch(() => undefined);
-    return reloaded;
+    const succession = {
+      make: () => this.#generation({ ...this.#plan, counters: this.#plan.ledger.open() }),
+      // As many as have been of use so far.
+      start: (coming: BlockingGeneration, present: BlockingGeneration) =>
+        coming.open(present.started),
+      retire: async (past: BlockingGeneration, coming: BlockingGeneration) => {
+        for (let next = past.queue.take(); next >= 0; next = past.queue.take()) {
+          if (!this.#options.place(coming, next)) this.refuse(next);
+        }
+        return { ended: past.close(drainMs, Math.max(graceMs, 1)) };
+      },
+    };
+    return this.#generations.replace(succession, drainMs);
   }
 
   async close(drainMs: number): Promise<boolean> {
     this.#shut();
-    void this.#coming?.abandon();
-    const ends = [this.#present.close(drainMs), this.#past?.close(drainMs)];
-    const answers = await Promise.all(ends);
-    await this.#reloads;
+    const clean = await this.#generations.close(drainMs);
     this.#mailboxes.close();
     this.#end.resolve();
-    return answers.every((clean) => clean !== false);
+    return clean;
   }
 
   /** Resets a connection that was placed and has lost its place. */
@@ -122,44 +123,17 @@ export class BlockingThreads implements RunningModel {
     });
   }
 
-  async #replace(graceMs: number, drainMs: number): Promise<void> {
-    if (this.#past !== undefined) await this.#past.close(drainMs);
-    if (this.#closing) throw new Error("the server is closing");
-    const coming = this.#generation({ ...this.#plan, counters: this.#plan.ledger.open() });
-    this.#coming = coming;
-    try {
-      // As many as have been of use so far.
-      await coming.open(this.#present.started);
-      if (this.#closing) throw new Error("the server is closing");
-    } catch (error) {
-      await coming.abandon();
-      throw error;
-    } finally {
-      this.#coming = undefined;
-    }
-    const past = this.#present;
-    this.#past = past;
-    this.#present = coming;
-    for (let next = past.queue.take(); next >= 0; next = past.queue.take()) {
-      if (!this.#options.place(coming, next)) this.refuse(next);
-    }
-    void past.close(drainMs, Math.max(graceMs, 1)).then(() => {
-      if (this.#past === past) this.#past = undefined;
-    });
-  }
-
   async #giveUp(error: Error): Promise<void> {
     this.#shut();
-    await Promise.all([this.#present.abandon(), this.#past?.abandon()]);
+    await this.#generations.abandon();
     this.#mailboxes.close();
     this.#end.reject(error);
   }
 
   /** Nobody comes in any more, and who still waits for a thread is refused. */
   #shut(): void {
-    this.#closing = true;
     this.#door?.close();
-    const { queue } = this.#present;
+    const { queue } = this.present;
     for (let next = queue.take(); next >= 0; next = queue.take()) this.refuse(next);
     this.#door = undefined;
     this.#listener?.close();
@@ -174,8 +148,8 @@ export class BlockingThreads implements RunningModel {
     const host = hostOf(descriptor);
     if (host === undefined) return true;
     let count = 0;
-    for (const generation of [this.#present, this.#past]) {
-      for (const served of generation?.served() ?? []) if (hostOf(served) === host) count++;
+    for (const generation of this.#generations.all) {
+      for (const served of generation.served()) if (hostOf(served) === host) count++;
     }
     return count < this.#plan.options.limits.connectionsPerAddress;
   }

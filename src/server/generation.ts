@@ -10,6 +10,7 @@ import type { Address } from "../sys/address.ts";
 import { Balancing } from "./balancing.ts";
 import { READY_FOR_PORTS } from "./compute-messages.ts";
 import type { ComputeThreads } from "./compute-threads.ts";
+import type { Threads } from "./generations.ts";
 import type { Mailboxes } from "./mailboxes.ts";
 import type { ModelPlan } from "./models/model.ts";
 import { Moves, type MovesOptions } from "./moves.ts";
@@ -18,9 +19,6 @@ import { ReactorKind } from "./reactor-kind.ts";
 import { Supervisor } from "./supervisor.ts";
 import type { ServerMail } from "./thread-mail.ts";
 import { RETIRED, type ToReactor } from "./worker-messages.ts";
-
-/** So many are there at a time, at the most. */
-export const GENERATIONS = 2;
 
 export interface GenerationOptions {
   /** With counters that are this generation's. */
@@ -35,7 +33,7 @@ export interface GenerationOptions {
   readonly gaveUp: (error: Error) => void;
 }
 
-export class Generation {
+export class Generation implements Threads {
   /** How the server reaches its threads, those of other generations included. */
   readonly mail: ServerMail;
   readonly #options: GenerationOptions;

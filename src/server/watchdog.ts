@@ -68,8 +68,8 @@ export class Watchdog {
 
   /** From now on, until the seat is left. */
   watch(seat: number, worker: Worker, beat: () => Beat): void {
-    const watch = { worker, beat, progress: Number.NaN, blockedMs: 0, warned: false, where: "" };
-    this.#watches.set(seat, { ...watch, keptWaitingMs: undefined });
+    const fresh = { progress: Number.NaN, blockedMs: 0, keptWaitingMs: undefined };
+    this.#watches.set(seat, { worker, beat, ...fresh, warned: false, where: "" });
     if (this.#timer !== undefined) return;
     this.#lookedMs = performance.now();
     this.#timer = setInterval(() => this.#look(), this.#everyMs).unref();

@@ -11,7 +11,8 @@ import type { ListenTarget } from "../../driver/driver.ts";
 import { type Limits, OptionError, shareOf } from "../../limits.ts";
 import type { Address } from "../../sys/address.ts";
 import type { ComputeThreads } from "../compute-threads.ts";
-import { GENERATIONS, Generation } from "../generation.ts";
+import { Generation } from "../generation.ts";
+import { GENERATIONS, Generations } from "../generations.ts";
 import {
   claimAddress,
   listenAddress,
@@ -42,12 +43,7 @@ class MultiReactor implements RunningModel {
   readonly #makePool: MakePool | undefined;
   readonly #mailboxes: Mailboxes;
   readonly #end = deferred<void>();
-  #present: Generation;
-  /** What the last reload is replacing, until it has ended. */
-  #past: Generation | undefined;
-  #coming: Generation | undefined;
-  #reloads: Promise<void> = Promise.resolve();
-  #closing = false;
+  readonly #generations: Generations<Generation>;
   #listener: SharedListener | undefined;
   #wanted: Address | undefined;
 
@@ -58,11 +54,11 @@ class MultiReactor implements RunningModel {
     this.#makePool = makePool;
     this.ended = this.#end.promise;
     this.#mailboxes = new Mailboxes(threads * GENERATIONS, limits, hasDescriptors);
-    this.#present = this.#generation(plan);
+    this.#generations = new Generations(this.#generation(plan));
   }
 
   get mail(): ServerMail {
-    return this.#present.mail;
+    return this.#generations.present.mail;
   }
 
   async start(): Promise<void> {
@@ -73,41 +69,46 @@ class MultiReactor implements RunningModel {
     else if (!options.reusePort) await claimAddress(this.#wanted);
     try {
       // The first one decides the port, where the system chooses and each has a socket of its own.
-      this.address = await this.#present.startFirst();
+      this.address = await this.#generations.present.startFirst();
       this.#wanted = this.address;
       if (this.#listener !== undefined) this.address = this.#listener.address;
-      await this.#present.startOthers();
+      await this.#generations.present.startOthers();
     } catch (error) {
-      await this.#present.abandon();
+      await this.#generations.present.abandon();
       this.#release();
       throw error;
     }
   }
 
   rebalance(): Promise<number> {
-    return this.#present.rebalance();
+    return this.#generations.present.rebalance();
   }
 
   reload(graceMs: number, drainMs: number): Promise<void> {
     if (this.#listener === undefined && !this.#sharesPort) {
       throw new OptionError("threads: 1 with this driver cannot reload: the port is its own");
     }
-    const reloaded = this.#reloads.then(() => this.#replace(graceMs, drainMs));
-    // Whether one succeeded is for its caller; the next one comes all the same.
-    this.#reloads = reloaded.catch(() => undefined);
-    return reloaded;
+    const succession = {
+      make: () => this.#generation({ ...this.#plan, counters: this.#plan.ledger.open() }),
+      start: async (coming: Generation) => {
+        await coming.startFirst();
+        await coming.startOthers();
+      },
+      retire: async (past: Generation, coming: Generation) => {
+        const retired = await past.retire(drainMs, graceMs);
+        coming.look();
+        return retired;
+      },
+    };
+    return this.#generations.replace(succession, drainMs);
   }
 
   async close(drainMs: number): Promise<boolean> {
-    this.#closing = true;
     this.#listener?.stop();
-    void this.#coming?.abandon();
-    const ends = [this.#present.close(drainMs, 0), this.#past?.close(drainMs, 0)];
-    const answers = await Promise.all(ends);
-    await this.#reloads;
+    const clean = await this.#generations.close(drainMs);
     this.#release();
     this.#end.resolve();
-    return answers.every((clean) => clean !== false);
+    return clean;
   }
 
   #generation(plan: ModelPlan): Generation {
@@ -121,34 +122,8 @@ class MultiReactor implements RunningModel {
     });
   }
 
-  async #replace(graceMs: number, drainMs: number): Promise<void> {
-    if (this.#past !== undefined) await this.#past.close(drainMs, 0);
-    if (this.#closing) throw new Error("the server is closing");
-    const coming = this.#generation({ ...this.#plan, counters: this.#plan.ledger.open() });
-    this.#coming = coming;
-    try {
-      await coming.startFirst();
-      await coming.startOthers();
-      if (this.#closing) throw new Error("the server is closing");
-    } catch (error) {
-      await coming.abandon();
-      throw error;
-    } finally {
-      this.#coming = undefined;
-    }
-    const past = this.#present;
-    this.#past = past;
-    this.#present = coming;
-    const { ended } = await past.retire(drainMs, graceMs);
-    coming.look();
-    void ended.then(() => {
-      if (this.#past === past) this.#past = undefined;
-    });
-  }
-
   async #giveUp(error: Error): Promise<void> {
-    this.#closing = true;
-    await Promise.all([this.#present.abandon(), this.#past?.abandon()]);
+    await this.#generations.abandon();
     this.#release();
     this.#end.reject(error);
   }
