@@ -8,7 +8,7 @@
 import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
 import { command } from "./command.ts";
-import { describeMachine } from "./machine.ts";
+import { provenanceOf } from "./provenance.ts";
 import { type RedisLoad, runRedisBenchmark } from "./redis-benchmark.ts";
 import { type Absence, type KeyValueMeasurement, readResults, writeResults } from "./results.ts";
 import { LOAD_CORE, reasonMissing, type Server, sluice, startServer } from "./servers.ts";
@@ -139,19 +139,10 @@ async function main(): Promise<void> {
   }
 
   const destination = plan.quick ? "partial" : "published";
-  const words = process.argv.slice(2);
   const path = writeResults(destination, {
     ...readResults(destination),
     keyValue: {
-      provenance: {
-        date: new Date().toISOString().slice(0, 16).replace("T", " ").concat(" UTC"),
-        command: ["npm run bench:key-value", ...(words.length > 0 ? ["--", ...words] : [])].join(
-          " ",
-        ),
-        rounds: plan.rounds,
-        seconds: plan.seconds,
-        machine: describeMachine(),
-      },
+      provenance: provenanceOf("bench:key-value", plan.rounds, plan.seconds),
       measurements,
       absences,
     },

@@ -15,9 +15,9 @@ import { type Server, serve } from "../src/index.ts";
 import { completeLimits } from "../src/limits.ts";
 import { Mailboxes } from "../src/server/mailboxes.ts";
 import { command } from "./command.ts";
-import { describeMachine } from "./machine.ts";
 import type { HopFigures, HopPlan } from "./mailbox/hop-end.ts";
 import type { HopWorkerData } from "./mailbox/hop-worker.ts";
+import { provenanceOf } from "./provenance.ts";
 import {
   type FanOutMeasurement,
   type HopMeasurement,
@@ -211,17 +211,10 @@ async function main(): Promise<void> {
   }
   const fanOuts = await fanOut(subscribers, rounds);
   const destination = quick ? "partial" : "published";
-  const words = process.argv.slice(2);
   const path = writeResults(destination, {
     ...readResults(destination),
     mailbox: {
-      provenance: {
-        date: new Date().toISOString().slice(0, 16).replace("T", " ").concat(" UTC"),
-        command: ["npm run bench:mailbox", ...(words.length > 0 ? ["--", ...words] : [])].join(" "),
-        rounds,
-        seconds: 0.5,
-        machine: describeMachine(),
-      },
+      provenance: provenanceOf("bench:mailbox", rounds, 0.5),
       hops,
       fanOuts,
     },

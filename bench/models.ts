@@ -10,7 +10,6 @@ import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { buildAll } from "./build-programs.ts";
 import { command } from "./command.ts";
-import { describeMachine } from "./machine.ts";
 import { type Cores, measure, type Timing } from "./measure.ts";
 import { runMixedLoad } from "./mixed-load.ts";
 import {
@@ -23,6 +22,7 @@ import {
 } from "./models-servers.ts";
 import { rootDirectory } from "./paths.ts";
 import { rssBytes } from "./process-figures.ts";
+import { provenanceOf } from "./provenance.ts";
 import { type Absence, type ModelMeasurement, readResults, writeResults } from "./results.ts";
 import { scenarios } from "./scenarios.ts";
 import { reasonMissing, type Server, startServer } from "./servers.ts";
@@ -182,17 +182,10 @@ async function main(): Promise<void> {
   const run = new Run(plan);
   await run.all();
   const destination = plan.partial ? "partial" : "published";
-  const words = process.argv.slice(2);
   const path = writeResults(destination, {
     ...readResults(destination),
     models: {
-      provenance: {
-        date: new Date().toISOString().slice(0, 16).replace("T", " ").concat(" UTC"),
-        command: ["npm run bench:models", ...(words.length > 0 ? ["--", ...words] : [])].join(" "),
-        rounds: plan.rounds,
-        seconds: plan.timing.seconds,
-        machine: describeMachine(),
-      },
+      provenance: provenanceOf("bench:models", plan.rounds, plan.timing.seconds),
       measurements: run.measurements,
       absences: run.absences,
     },

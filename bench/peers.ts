@@ -10,8 +10,8 @@ import { parseArgs } from "node:util";
 import type { LabResult } from "../src/lab/lab-result.ts";
 import { CPU, P50, P99, THROUGHPUT } from "../src/lab/report/figure.ts";
 import { command } from "./command.ts";
-import { describeMachine } from "./machine.ts";
 import { buildDirectory, rootDirectory } from "./paths.ts";
+import { provenanceOf } from "./provenance.ts";
 import { type PeersResult, readResults, writeResults } from "./results.ts";
 
 const CONNECTIONS = "1,10,50,200";
@@ -40,15 +40,8 @@ function main(): void {
   if (status !== 0) throw new Error(`sluice lab ended with ${status}`);
   const result: LabResult = JSON.parse(readFileSync(json, "utf8"));
   const destination = values.quick ? "partial" : "published";
-  const given = process.argv.slice(2);
   const peers: PeersResult = {
-    provenance: {
-      date: `${result.startedAt.slice(0, 16).replace("T", " ")} UTC`,
-      command: ["npm run bench:peers", ...(given.length > 0 ? ["--", ...given] : [])].join(" "),
-      rounds,
-      seconds,
-      machine: describeMachine(),
-    },
+    provenance: provenanceOf("bench:peers", rounds, seconds),
     lab: ["sluice", ...args, ...options].join(" "),
     ...summary(result),
   };

@@ -14,6 +14,7 @@ import { buildAll, type Missing } from "./build-programs.ts";
 import { command } from "./command.ts";
 import { describeMachine } from "./machine.ts";
 import { measure, type Timing } from "./measure.ts";
+import { provenanceOf } from "./provenance.ts";
 import {
   type Absence,
   type Destination,
@@ -32,7 +33,6 @@ interface Plan {
   readonly rounds: number;
   readonly timing: Timing;
   readonly destination: Destination;
-  readonly command: string;
 }
 
 function readPlan(): Plan {
@@ -53,10 +53,6 @@ function readPlan(): Plan {
     rounds: Math.ceil(positive("rounds", values.rounds, quick ? 1 : 3)),
     timing: { seconds, warmupSeconds: quick ? 0.5 : 1.5, holdSeconds: quick ? 2 : 10 },
     destination: quick || values.servers !== undefined ? "partial" : "published",
-    command: [
-      "npm run bench",
-      ...(process.argv.length > 2 ? ["--", ...process.argv.slice(2)] : []),
-    ].join(" "),
   };
 }
 
@@ -160,13 +156,12 @@ async function main(): Promise<void> {
   for (const scenario of plan.scenarios) {
     const { measurements, failures } = await runScenario(scenario, plan, present);
     const result: ScenarioResult = {
-      provenance: {
-        date: new Date().toISOString().slice(0, 16).replace("T", " ").concat(" UTC"),
-        command: plan.command,
-        rounds: plan.rounds,
-        seconds: scenario.kind === "idle" ? plan.timing.holdSeconds : plan.timing.seconds,
+      provenance: provenanceOf(
+        "bench",
+        plan.rounds,
+        scenario.kind === "idle" ? plan.timing.holdSeconds : plan.timing.seconds,
         machine,
-      },
+      ),
       measurements,
       absences: [...absences, ...failures],
     };

@@ -18,8 +18,8 @@ import { FrameReader, InputView } from "../src/protocol/frame-reader.ts";
 import { FrameWriter } from "../src/protocol/frame-writer.ts";
 import { encodeData } from "../src/protocol/stream-frames.ts";
 import { command } from "./command.ts";
-import { describeMachine } from "./machine.ts";
 import { cpuTimes } from "./process-figures.ts";
+import { provenanceOf } from "./provenance.ts";
 import { type Absence, readResults, type SwpMeasurement, writeResults } from "./results.ts";
 import { type Figures, grpc, type Load, nats, webSocket } from "./swp/peer-figures.ts";
 import { Absent, serving } from "./swp/processes.ts";
@@ -179,17 +179,10 @@ for (let round = 1; round <= rounds; round++) {
 }
 
 const destination = rounds >= FULL_ROUNDS ? "published" : "partial";
-const words = process.argv.slice(2);
 const path = writeResults(destination, {
   ...readResults(destination),
   swp: {
-    provenance: {
-      date: new Date().toISOString().slice(0, 16).replace("T", " ").concat(" UTC"),
-      command: ["npm run bench:swp", ...(words.length > 0 ? ["--", ...words] : [])].join(" "),
-      rounds,
-      seconds,
-      machine: describeMachine(),
-    },
+    provenance: provenanceOf("bench:swp", rounds, seconds),
     measurements,
     absences,
   },
