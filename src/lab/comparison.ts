@@ -77,12 +77,17 @@ const LEAST_SAMPLES = 8;
 /** Neighbours that are more alike are no two values. */
 const ALIKE = 0.15;
 
+/** Of a slice, what figures are made of; or of several together. */
+type Counted = Omit<Slice, "errors" | "p99_9" | "max" | "mean">;
+
 interface Figure {
   readonly name: string;
   readonly unit: "1/s" | "µs";
   readonly higherIsBetter: boolean;
+  /** A run's is that of all its slices together, stalls among them; of the others it is the median of the slices'. */
+  readonly adds: boolean;
   decides(mode: Mode): boolean;
-  of(slice: Slice): number | undefined;
+  of(slice: Counted): number | undefined;
 }
 
 const FIGURES: readonly Figure[] = [
@@ -90,6 +95,7 @@ const FIGURES: readonly Figure[] = [
     name: "messages/s",
     unit: "1/s",
     higherIsBetter: true,
+    adds: true,
     decides: (mode) => mode !== "open",
     of: ({ messages, fromMs, toMs }) => (messages * 1000) / (toMs - fromMs),
   },
@@ -97,6 +103,7 @@ const FIGURES: readonly Figure[] = [
     name: "response p50",
     unit: "µs",
     higherIsBetter: false,
+    adds: false,
     decides: (mode) => mode === "open",
     of: ({ messages, p50 }) => (messages > 0 ? p50 : undefined),
   },
@@ -104,6 +111,7 @@ const FIGURES: readonly Figure[] = [
     name: "response p99",
     unit: "µs",
     higherIsBetter: false,
+    adds: false,
     decides: (mode) => mode === "open",
     of: ({ messages, p99 }) => (messages > 0 ? p99 : undefined),
   },
@@ -111,6 +119,7 @@ const FIGURES: readonly Figure[] = [
     name: "server CPU a message",
     unit: "µs",
     higherIsBetter: false,
+    adds: true,
     decides: () => false,
     of: ({ messages, serverCpuMs }) =>
       messages > 0 && serverCpuMs !== null && serverCpuMs > 0
@@ -208,14 +217,51 @@ function overall(deciding: readonly FigureComparison[]): OverallVerdict {
 
 /** Nearly independent values: of runs, or of slices with what is alike put together. */
 function sample(stages: readonly StageResult[], figure: Figure, ofRuns: boolean): number[] {
-  const perRun = stages.map(({ slices }) =>
-    slices.flatMap((slice) => {
-      const value = slice.toMs > slice.fromMs ? figure.of(slice) : undefined;
-      return value === undefined || !(value > 0) ? [] : [value];
-    }),
-  );
-  if (ofRuns) return perRun.filter((run) => run.length > 0).map(median);
-  return perRun.flatMap(independent);
+  return stages.flatMap(({ slices }) => {
+    const all = answered(slices);
+    const values = positive(figure, all);
+    if (!ofRuns) return independent(values);
+    if (figure.adds)
+      return positive(
+        figure,
+        all.slice(0, 1).map(() => all.reduce(together)),
+      );
+    return values.length === 0 ? [] : [median(values)];
+  });
+}
+
+function positive(figure: Figure, slices: readonly Counted[]): number[] {
+  return slices.flatMap((slice) => {
+    const value = slice.toMs > slice.fromMs ? figure.of(slice) : undefined;
+    return value === undefined || !(value > 0) ? [] : [value];
+  });
+}
+
+/** A slice in which nothing was answered is a part of the one before (at the beginning, of the next): its time counts. */
+function answered(slices: readonly Slice[]): Counted[] {
+  const all: Counted[] = [];
+  for (const slice of slices) {
+    const last = all.at(-1);
+    if (last !== undefined && (slice.messages === 0 || last.messages === 0)) {
+      all[all.length - 1] = together(last, slice);
+    } else all.push(slice);
+  }
+  return all;
+}
+
+/** Two neighbours as one; its times are those of the one that has some. */
+function together(a: Counted, b: Counted): Counted {
+  const { p50, p99 } = a.messages > 0 ? a : b;
+  const cpuMs =
+    a.serverCpuMs === null || b.serverCpuMs === null ? null : a.serverCpuMs + b.serverCpuMs;
+  return {
+    ...b,
+    fromMs: a.fromMs,
+    messages: a.messages + b.messages,
+    p50,
+    p99,
+    serverCpuMs: cpuMs,
+  };
 }
 
 function areRuns(a: readonly StageResult[], b: readonly StageResult[]): boolean {

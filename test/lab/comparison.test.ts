@@ -190,6 +190,29 @@ describe("verdicts", () => {
     assert.equal(verdict, "no difference shown");
   });
 
+  test("time in which nothing is answered counts", () => {
+    const steady = (seed: number) => made(seed, { noise: 0.01 });
+    /** As it, but every nth slice is a stall. */
+    const stalling = (every: number) => (seed: number) => {
+      const { name, result } = steady(seed);
+      const stages = result.stages.map((stage) => ({
+        ...stage,
+        slices: stage.slices.map((slice, n) =>
+          n % every === 1 ? { ...slice, messages: 0, p50: 0, p99: 0 } : slice,
+        ),
+      }));
+      return { name, result: { ...result, stages } };
+    };
+    assert.equal(compareResults([steady(1)], [stalling(2)(2)]).verdict, "slower");
+    const runs = (of: (seed: number) => NamedResult, from: number) =>
+      [0, 1, 2, 3, 4, 5].map((n) => of(from + n));
+    const { verdict, stages } = compareResults(runs(steady, 1), runs(stalling(3), 10));
+    assert.equal(verdict, "slower");
+    // 13 of 40 slices.
+    const factor = stages[0]?.figures[0]?.ratio.value ?? 0;
+    assert.ok(Math.abs(factor - 27 / 40) < 0.01, `${factor}`);
+  });
+
   test("six runs a side are compared as runs", () => {
     // Runs differ by 10 % from each other, slices of one hardly: one run says nothing about the next.
     const side = (from: number) =>
