@@ -2,14 +2,17 @@
 
 import { readFileSync } from "node:fs";
 import { parseArgs, styleText } from "node:util";
+import { GOAWAY } from "../protocol/codes.ts";
 import { type Command, integerOption, UsageError } from "./command.ts";
+import { authChecks } from "./conform-auth.ts";
 import {
   type Conversation,
   conversationChecks,
   type Exchange,
   exchangeChecks,
 } from "./conform-conversations.ts";
-import { ConformPeer, PREFACE_AND_HELLO, type Target, Unmet } from "./conform-peer.ts";
+import { prefaceAndHello } from "./conform-hello.ts";
+import { ConformPeer, type Target, Unmet } from "./conform-peer.ts";
 import { type Check, type Outcome, runChecks } from "./conform-report.ts";
 import {
   type FrameVectors,
@@ -23,11 +26,13 @@ import { safeText } from "./frame-line.ts";
 const HELP = `Usage: sluice conform HOST:PORT [OPTIONS]
 
 Tests any SWP/1 server from outside: every group of the published test vectors and conversations, each
-on a connection of its own. Says which rule is broken, and how. The server must let strangers in.
+on a connection of its own. Says which rule is broken, and how.
 
+  --token T        says who the tester is; also from the environment: SLUICE_TOKEN. Without one the
+                   server must let strangers in
   --echo ROUTE     a route of kind call that answers with its input: more can be found out
   --group G        only this group: golden, chunking, malformed, grease, topics, conversations,
-                   traces, credit, session, abuse
+                   traces, credit, session, abuse, auth
   --wait-ms N      how long an answer may take (default 5000)
   --verbose        say what is kept and skipped, too
   --json           a line of JSON for each rule
@@ -52,6 +57,7 @@ async function run(args: readonly string[]): Promise<number> {
   const { values, positionals } = parseArgs({
     args: [...args],
     options: {
+      token: { type: "string" },
       echo: { type: "string" },
       group: { type: "string" },
       "wait-ms": { type: "string" },
@@ -63,7 +69,8 @@ async function run(args: readonly string[]): Promise<number> {
   const [at, ...rest] = positionals;
   if (at === undefined || rest.length > 0) throw new UsageError("conform takes HOST:PORT");
   const waitMs = integerOption("wait-ms", values["wait-ms"], 1, 600_000) ?? WAIT_MS;
-  const target = { endpoint: parseEndpoint(at), waitMs };
+  const token = values.token ?? process.env.SLUICE_TOKEN;
+  const target = { endpoint: parseEndpoint(at), waitMs, token };
   const all = allChecks(target, values.echo);
   const groups = [...new Set(all.map(({ group }) => group))];
   const { group } = values;
@@ -86,12 +93,16 @@ async function run(args: readonly string[]): Promise<number> {
   return broken === 0 ? 0 : 1;
 }
 
-/** Who is not there, or speaks something else, breaks no rule. */
+/** Who is not there, speaks something else or does not let the tester in breaks no rule. */
 async function needSwp(target: Target): Promise<void> {
   const peer = await ConformPeer.connect(target);
   try {
-    peer.send(PREFACE_AND_HELLO);
+    peer.send(prefaceAndHello(target.token));
     const first = await peer.frame();
+    if (first?.frame === "GOAWAY" && first.code === GOAWAY.AUTH) {
+      const how = target.token === undefined ? "say who you are with --token T" : "another token?";
+      throw new Error(`the server does not let the tester in: ${how}`);
+    }
     if (first?.frame !== "malformed") return;
     const said = safeText((await peer.foreign()).slice(0, MOST_QUOTED).trimEnd());
     throw new Error(`this is no SWP/1 server: it answers "${said}"`);
@@ -117,6 +128,7 @@ function allChecks(target: Target, echo: string | undefined): Check[] {
         echo,
       ),
     ),
+    ...authChecks(target),
   ];
 }
 

@@ -5,7 +5,8 @@ import { CODEC, KIND } from "../protocol/codes.ts";
 import type { FrameDescription } from "../protocol/describe-frame.ts";
 import { FrameWriter } from "../protocol/frame-writer.ts";
 import { encodeOpen } from "../protocol/stream-frames.ts";
-import { ConformPeer, describe, type Target, Unmet } from "./conform-peer.ts";
+import { introduced } from "./conform-hello.ts";
+import { ConformPeer, type Described, describe, type Target, Unmet } from "./conform-peer.ts";
 import type { Check } from "./conform-report.ts";
 
 type Pattern = Readonly<Record<string, unknown>>;
@@ -112,16 +113,30 @@ async function converse(
       : (await ConformPeer.greeted(target)).peer;
   try {
     const talk = new Talk(peer, echo);
-    for (const step of steps) await talk.step(step);
+    const said = handshake === false ? withToken(steps, target.token) : steps;
+    for (const step of said) await talk.step(step);
   } finally {
     peer.close();
   }
 }
 
+/** The beginning of a connection, up to the first thing that is expected, with the token in its HELLO. */
+function withToken(steps: readonly Step[], token: string | undefined): readonly Step[] {
+  const first = steps.findIndex(({ send }) => send === undefined);
+  const sent = first === -1 ? steps : steps.slice(0, first);
+  const given = Buffer.from(sent.map(({ send }) => send).join(""), "hex");
+  const bytes = introduced(given, token);
+  if (bytes === given) return steps;
+  const rest = steps.slice(sent.length);
+  // Several steps are bytes one by one.
+  const pieces = sent.length === 1 ? [bytes] : Array.from(bytes, (byte) => Buffer.of(byte));
+  return [...pieces.map((piece) => ({ send: piece.toString("hex") })), ...rest];
+}
+
 class Talk {
   readonly #peer: ConformPeer;
   readonly #echo: string;
-  #ahead: FrameDescription | undefined;
+  #ahead: Described;
 
   constructor(peer: ConformPeer, echo: string) {
     this.#peer = peer;
@@ -181,7 +196,7 @@ class Talk {
     }
   }
 
-  async #next(withinMs?: number): Promise<FrameDescription | undefined> {
+  async #next(withinMs?: number): Promise<Described> {
     return this.#peer.frame(withinMs);
   }
 }

@@ -5,16 +5,25 @@ import { connect } from "../client/connect.ts";
 import { deferred } from "../deferred.ts";
 import type { Connection } from "../handlers.ts";
 import type { FrameDescription } from "../protocol/describe-frame.ts";
+import type { Tlv } from "../protocol/tlv.ts";
+import { prefaceAndHello } from "./conform-hello.ts";
 import type { parseEndpoint } from "./endpoint.ts";
 import { FrameStream } from "./frame-stream.ts";
 
-export const PREFACE_AND_HELLO = Buffer.from("535750310d0a1a0a040000010000000001010000", "hex");
+/** Asked when everything before it must have been read: its answer comes behind whatever that brought on. */
+export const PING = Buffer.from("0800000400000000c0ffee0000000000", "hex");
+const PING_DATA = "c0ffee0000000000";
 
-/** The server under test, and how long it may take to answer. */
+/** The server under test. */
 export interface Target {
   readonly endpoint: ReturnType<typeof parseEndpoint>;
+  /** How long an answer may take. */
   readonly waitMs: number;
+  /** Shown in every HELLO; undefined for servers that let strangers in. */
+  readonly token: string | undefined;
 }
+
+export type Described = FrameDescription | undefined;
 
 /** What the server did that it should not have, or did not do. */
 export class Unmet extends Error {
@@ -44,13 +53,16 @@ export class ConformPeer {
     return new ConformPeer(connection, inbox, target.waitMs);
   }
 
-  /** After preface, HELLO and WELCOME. */
-  static async greeted(target: Target): Promise<{
+  /** After preface, HELLO (with these TLVs beside the token) and WELCOME. */
+  static async greeted(
+    target: Target,
+    tlvs: readonly Tlv[] = [],
+  ): Promise<{
     readonly peer: ConformPeer;
     readonly welcome: FrameDescription;
   }> {
     const peer = await ConformPeer.connect(target);
-    peer.send(PREFACE_AND_HELLO);
+    peer.send(prefaceAndHello(target.token, tlvs));
     const welcome = await peer.frame();
     if (welcome?.frame !== "WELCOME") {
       peer.close();
@@ -64,10 +76,27 @@ export class ConformPeer {
   }
 
   /** The next frame; undefined at the end of the connection. @throws Unmet when nothing comes */
-  async frame(withinMs = this.#waitMs): Promise<FrameDescription | undefined> {
+  async frame(withinMs = this.#waitMs): Promise<Described> {
     const inbox = this.#inbox;
     while (inbox.frames.length === 0 && !inbox.closed) await inbox.change(withinMs);
     return inbox.frames.shift();
+  }
+
+  /**
+   * Everything that comes before the answer to a PING that is sent now.
+   * @throws Unmet when none comes
+   */
+  async untilAnswered(): Promise<FrameDescription[]> {
+    this.send(PING);
+    const before: FrameDescription[] = [];
+    for (;;) {
+      const frame = await this.frame();
+      if (frame === undefined || frame.frame === "GOAWAY" || frame.frame === "malformed") {
+        throw new Unmet(`expected an answer to PING, got ${describe(frame)}`);
+      }
+      if (frame.frame === "PING" && frame.data === PING_DATA) return before;
+      before.push(frame);
+    }
   }
 
   /** What came instead of frames. */
@@ -127,7 +156,7 @@ class Inbox {
 }
 
 /** A frame in a few words. */
-export function describe(frame: FrameDescription | undefined): string {
+export function describe(frame: Described): string {
   if (frame === undefined) return "the end of the connection";
   const { code, stream } = frame;
   const what = code === undefined ? "" : ` ${String(code)}`;
