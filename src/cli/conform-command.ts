@@ -14,6 +14,7 @@ import {
 import { prefaceAndHello } from "./conform-hello.ts";
 import { ConformPeer, type Target, Unmet } from "./conform-peer.ts";
 import { type Check, type Outcome, runChecks } from "./conform-report.ts";
+import { resumptionChecks } from "./conform-resumption.ts";
 import {
   type FrameVectors,
   frameChecks,
@@ -26,13 +27,13 @@ import { safeText } from "./frame-line.ts";
 const HELP = `Usage: sluice conform HOST:PORT [OPTIONS]
 
 Tests any SWP/1 server from outside: every group of the published test vectors and conversations, each
-on a connection of its own. Says which rule is broken, and how.
+on a connection of its own, and sessions that are cut and come back. Says which rule is broken, and how.
 
   --token T        says who the tester is; also from the environment: SLUICE_TOKEN. Without one the
                    server must let strangers in
   --echo ROUTE     a route of kind call that answers with its input: more can be found out
   --group G        only this group: golden, chunking, malformed, grease, topics, conversations,
-                   traces, credit, session, abuse, auth
+                   traces, credit, session, abuse, resumption, auth
   --wait-ms N      how long an answer may take (default 5000)
   --verbose        say what is kept and skipped, too
   --json           a line of JSON for each rule
@@ -128,6 +129,7 @@ function allChecks(target: Target, echo: string | undefined): Check[] {
         echo,
       ),
     ),
+    ...resumptionChecks(target),
     ...authChecks(target),
   ];
 }
