@@ -1,6 +1,8 @@
-// What the simulated driver knows of a handle.
+// What the simulated driver knows of its handles.
 
+import { EBADF, EMFILE } from "../sys/errno.ts";
 import type { Handle } from "./driver.ts";
+import { SlotTable, slotOf } from "./handle.ts";
 import type { SimulatedListener } from "./simulated-listener.ts";
 import type { SimulatedSocket } from "./simulated-socket.ts";
 
@@ -35,7 +37,66 @@ export interface Entry {
   sendSettled: boolean;
 }
 
-export function newEntry(handle: Handle, kind: EntryKind): Entry {
+/** Those of one driver. */
+export class SimulatedEntries {
+  readonly #slots: SlotTable;
+  readonly #entries: (Entry | undefined)[];
+  #disposed = false;
+
+  constructor(slots: number) {
+    this.#slots = new SlotTable(slots);
+    this.#entries = new Array<Entry | undefined>(slots);
+  }
+
+  get used(): number {
+    return this.#disposed ? 0 : this.#slots.used;
+  }
+
+  get sendsUnderWay(): number {
+    return this.#entries.filter((entry) => entry !== undefined && entry.sendLength > 0).length;
+  }
+
+  get operationsUnderWay(): number {
+    return this.#entries.reduce((sum, entry) => sum + (entry?.underWay ?? 0), 0);
+  }
+
+  /** A new one, or −errno: no slot is free. */
+  enter(kind: EntryKind): Entry | number {
+    if (this.#disposed) return -EBADF;
+    const handle = this.#slots.take();
+    if (handle < 0) return -EMFILE;
+    const entry = newEntry(handle, kind);
+    this.#entries[slotOf(handle)] = entry;
+    return entry;
+  }
+
+  /** The one with this handle, unless it was closed. */
+  open(handle: Handle): Entry | undefined {
+    if (!this.#slots.holds(handle)) return undefined;
+    const entry = this.#entries[slotOf(handle)];
+    return entry === undefined || entry.state === "closing" ? undefined : entry;
+  }
+
+  /** Its slot is free. */
+  leave(entry: Entry): void {
+    entry.state = "gone";
+    this.#entries[slotOf(entry.handle)] = undefined;
+    this.#slots.release(entry.handle);
+  }
+
+  /** As when a thread dies: the kernel closes what it had. */
+  dispose(): void {
+    this.#disposed = true;
+    for (const entry of this.#entries.splice(0)) {
+      if (entry === undefined) continue;
+      entry.state = "gone";
+      entry.listener?.close();
+      entry.socket?.close(entry.resetOnClose);
+    }
+  }
+}
+
+function newEntry(handle: Handle, kind: EntryKind): Entry {
   return {
     handle,
     kind,

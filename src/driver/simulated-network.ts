@@ -121,6 +121,11 @@ export class SimulatedNetwork {
     return happens;
   }
 
+  /** Tells whoever follows the run what has happened to a handle of a driver. */
+  tell(handle: number, what: string, result: number): void {
+    this.trace?.(`${this.clock.nowMs.toFixed(3)} ${handle} ${what} ${result}`);
+  }
+
   note(what: Occurrence): void {
     this.occurred[what]++;
   }
