@@ -35,7 +35,7 @@ local HELLO_KEYS = {
   [1] = "max_frame", [2] = "max_message", [3] = "max_streams", [4] = "window", [5] = "keepalive_ms", [6] = "codecs",
   [7] = "compressions", [8] = "auth", [9] = "session_id", [10] = "session_secret", [11] = "last_seq",
   [12] = "stream_credit", [13] = "features", [14] = "routes", [15] = "schema_hash", [16] = "agent",
-  [17] = "server_time",
+  [17] = "server_time", [18] = "replay_to", [19] = "route_shapes",
 }
 local META_KEYS = {
   [1] = "traceparent", [2] = "idempotency_key", [3] = "priority", [4] = "attempt", [5] = "queue_group",

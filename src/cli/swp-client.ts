@@ -6,20 +6,28 @@ import { integerOption, UsageError } from "./command.ts";
 import { parseEndpoint } from "./endpoint.ts";
 import { safeText } from "./frame-line.ts";
 
-export const CLIENT_OPTIONS = {
+/** Of every command that talks to a service. */
+export const CONNECTION_OPTIONS = {
   token: { type: "string" },
-  text: { type: "boolean" },
   "deadline-ms": { type: "string" },
   json: { type: "boolean" },
 } as const;
 
-export const CLIENT_HELP = `  --token T        says who you are; also from the environment: SLUICE_TOKEN
+/** And of those that carry bodies. */
+export const CLIENT_OPTIONS = { ...CONNECTION_OPTIONS, text: { type: "boolean" } } as const;
+
+export const CONNECTION_HELP = `  --token T        says who you are; also from the environment: SLUICE_TOKEN
+  --deadline-ms N  how long it may take (default 10000)`;
+
+export const ENDPOINT_HELP =
+  "An endpoint is HOST:PORT, [::1]:PORT, PORT (of this machine) or unix:/path.";
+
+export const CLIENT_HELP = `${CONNECTION_HELP}
   --text           bodies are text (UTF-8) instead of JSON
-  --deadline-ms N  how long it may take (default 10000)
   --json           answers and errors as lines of JSON
   --help
 
-An endpoint is HOST:PORT, [::1]:PORT, PORT (of this machine) or unix:/path.`;
+${ENDPOINT_HELP}`;
 
 export interface ClientValues {
   readonly token?: string | undefined;

@@ -4,6 +4,7 @@
 import type { BodyCodec } from "../protocol/body-codec.ts";
 import { CallError } from "../protocol/call-error.ts";
 import { KIND, META_KEY, SLOW_POLICY } from "../protocol/codes.ts";
+import { type RouteShape, readShapes } from "../protocol/route-shapes.ts";
 import type { Open } from "../protocol/stream-frames.ts";
 import { type Tlv, textTlv } from "../protocol/tlv.ts";
 import { patternFault, topicFault } from "../protocol/topic.ts";
@@ -36,12 +37,23 @@ export {
   utf8Codec,
 } from "../protocol/body-codec.ts";
 export { CallError } from "../protocol/call-error.ts";
+export type { BodyShape, RouteShape } from "../protocol/route-shapes.ts";
 export type { ClientOptions } from "./client-options.ts";
 export type { Credentials } from "./credentials.ts";
 export type { Duplex, ServerStream, Upload } from "./flows.ts";
 export type { LineState } from "./line.ts";
 export type { RequestOptions } from "./request.ts";
 export type { Gap, Subscription, TopicMessage } from "./subscription.ts";
+
+/** A service as it shows itself. */
+export interface ServiceShape {
+  /** What it is, for people; empty where it does not say. */
+  readonly agent: string;
+  /** Codecs that it takes beside raw bytes, by their numbers, the best first. */
+  readonly codecs: readonly number[];
+  /** Those that it lists: one with very many lists some only. */
+  readonly routes: readonly RouteShape[];
+}
 
 export interface CallOptions extends RequestOptions {
   /**
@@ -105,6 +117,14 @@ export class Client<Service = never> {
   /** The routes that the server lists; none while no connection is ready. A server with very many lists some only. */
   get routes(): readonly string[] {
     return [...(this.#pool.links()[0]?.routes.keys() ?? [])];
+  }
+
+  /** What the server says that it offers; nothing while no connection is ready. */
+  get shape(): ServiceShape {
+    const [link] = this.#pool.links();
+    if (link === undefined) return { agent: "", codecs: [], routes: [] };
+    const { agent, codecs } = link.session.peer;
+    return { agent, codecs, routes: readShapes(link.shapes, [...link.routes.keys()]) };
   }
 
   /** Resolves with the first ready connection. @throws CallError when it cannot be had now, or the client is closed */

@@ -7,6 +7,7 @@ import type { Buffer } from "node:buffer";
 import type { Codec, Input } from "../codec/codec.ts";
 import type { CloseReason, Connection } from "../handlers.ts";
 import type { CallError } from "../protocol/call-error.ts";
+import { HELLO_KEY } from "../protocol/codes.ts";
 import type { Compression } from "../protocol/compression.ts";
 import type { Auth, Goaway } from "../protocol/connection-frames.ts";
 import { readRoutes } from "../protocol/peer.ts";
@@ -14,7 +15,7 @@ import { Session } from "../protocol/session.ts";
 import type { SessionEnd, SessionEvents, Transport } from "../protocol/session-events.ts";
 import type { Stream } from "../protocol/stream.ts";
 import type { MsgFrame, OpenFrame } from "../protocol/stream-frames.ts";
-import type { Tlv } from "../protocol/tlv.ts";
+import { type Tlv, tlv } from "../protocol/tlv.ts";
 import type { Wire } from "../protocol/wire.ts";
 import type { WireLimits } from "../protocol/wire-limits.ts";
 import { Request } from "./request.ts";
@@ -54,6 +55,8 @@ export class Link implements Transport, SessionEvents {
   readonly session: Session;
   /** Names by which routes may be called for short. */
   routes: ReadonlyMap<string, number> = new Map();
+  /** What the server tells of them, as it came. */
+  shapes: Uint8Array = new Uint8Array();
   /** Subscriptions of a connection that was cut. */
   readonly held: HeldSubscription[] = [];
   readonly #host: LinkHost;
@@ -180,6 +183,7 @@ export class Link implements Transport, SessionEvents {
 
   ready(tlvs: readonly Tlv[]): void {
     this.routes = readRoutes(tlvs);
+    this.shapes = Uint8Array.from(tlv(tlvs, HELLO_KEY.ROUTE_SHAPES) ?? []);
     this.#host.ready(this, tlvs);
   }
 

@@ -138,6 +138,7 @@ export const HELLO_KEY = {
   AGENT: 16,
   SERVER_TIME: 17,
   REPLAY_TO: 18,
+  ROUTE_SHAPES: 19,
 } as const;
 
 /** Keys in an OPEN frame's metadata; 0x4000 and up (without the critical bit) are the application's. */

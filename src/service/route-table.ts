@@ -3,9 +3,9 @@
 
 import { createHash } from "node:crypto";
 import { OptionError } from "../limits.ts";
-import { HELLO_KEY, KIND } from "../protocol/codes.ts";
+import { HELLO_KEY } from "../protocol/codes.ts";
 import { routesTlv } from "../protocol/peer.ts";
-import type { RouteKind } from "../protocol/route.ts";
+import { KIND_OF_ROUTE, SHAPE_BYTES, shapesTlv } from "../protocol/route-shapes.ts";
 import type { Schema } from "../protocol/schema.ts";
 import type { Tlv } from "../protocol/tlv.ts";
 import { FIXED } from "../protocol/wire-limits.ts";
@@ -22,14 +22,7 @@ export interface RouteEntry {
   readonly handler: (input: unknown, context: CallContext) => unknown;
 }
 
-const KINDS: Readonly<Record<RouteKind, number>> = {
-  call: KIND.CALL,
-  serverStream: KIND.SERVER_STREAM,
-  clientStream: KIND.CLIENT_STREAM,
-  duplex: KIND.DUPLEX,
-  notify: KIND.NOTIFY,
-};
-/** Listed in WELCOME as long as the list is no longer; others are called by name. */
+/** Listed in WELCOME as long as the list is no longer, shapes included; others are called by name. */
 const MOST_LISTED_BYTES = 2048;
 const HASH_BYTES = 8;
 
@@ -47,12 +40,13 @@ export class RouteTable {
       const entry = checkedEntry(this.#byId.length + 1, name, route);
       this.#byName.set(name, entry);
       this.#byId.push(entry);
-      listedBytes += 3 + Buffer.byteLength(name);
+      listedBytes += 3 + Buffer.byteLength(name) + SHAPE_BYTES;
       if (listedBytes <= MOST_LISTED_BYTES) listed.set(name, entry.id);
     }
+    const shapes = shapesTlv(this.#byId.filter(({ name }) => listed.has(name)));
     const described = this.#byId.map(({ name, kind }) => `${name} ${kind}`).join("\n");
     const hash = createHash("sha256").update(described).digest().subarray(0, HASH_BYTES);
-    this.tlvs = [routesTlv(listed), { key: HELLO_KEY.SCHEMA_HASH, value: hash }];
+    this.tlvs = [routesTlv(listed), { key: HELLO_KEY.SCHEMA_HASH, value: hash }, shapes];
   }
 
   byId(id: number): RouteEntry | undefined {
@@ -68,7 +62,8 @@ function checkedEntry(id: number, name: string, route: ServiceRoute): RouteEntry
   if (name === "" || Buffer.byteLength(name) > FIXED.nameBytes) {
     throw new OptionError(`a route's name has 1 to ${FIXED.nameBytes} bytes, not "${name}"`);
   }
-  const kind = Object.hasOwn(KINDS, route?.kind ?? "") ? KINDS[route.kind] : undefined;
+  const known = Object.hasOwn(KIND_OF_ROUTE, route?.kind ?? "");
+  const kind = known ? KIND_OF_ROUTE[route.kind] : undefined;
   if (kind === undefined) {
     throw new OptionError(
       `${name} is no route: make it with call, serverStream, clientStream, duplex or notify`,

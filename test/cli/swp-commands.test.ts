@@ -2,11 +2,12 @@
 
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
+import { z } from "zod";
 import { CallError } from "../../src/protocol/call-error.ts";
-import { anything, nothing, text } from "../../src/protocol/schema.ts";
+import { anything, bytes, nothing, text } from "../../src/protocol/schema.ts";
 import { token } from "../../src/service/auth.ts";
 import type { ServiceOptions } from "../../src/service/options.ts";
-import { call, notify, serverStream } from "../../src/service/routes.ts";
+import { call, clientStream, notify, serverStream } from "../../src/service/routes.ts";
 import { service } from "../../src/service/service.ts";
 import { Child } from "../support/child.ts";
 import { portOf, serveFor } from "../support/server.ts";
@@ -26,6 +27,11 @@ async function start(t: TestContext, options: ServiceOptions = {}) {
       }),
       silent: call(anything, nothing, () => undefined),
       note: notify(anything, (value) => void noted.push(value)),
+      length: clientStream(bytes, z.number(), async (messages) => {
+        let sum = 0;
+        for await (const message of messages) sum += message.length;
+        return sum;
+      }),
     },
     {
       authorize: (_, action, name) => action === "call" || !name.startsWith("closed."),
@@ -106,7 +112,7 @@ test("call prints the answer, or why there is none", async (t) => {
   ]);
 });
 
-test("sub prints what pub publishes; routes lists; a token is needed where it is", async (t) => {
+test("sub prints what pub publishes; a token is needed where it is", async (t) => {
   const secret = { auth: [token((given) => (given === "secret" ? "me" : undefined))] };
   const { at } = await start(t, secret);
   const as = ["--token", "secret"];
@@ -121,22 +127,11 @@ test("sub prints what pub publishes; routes lists; a token is needed where it is
   assert.deepEqual(await listening.exit(), { code: 0, signal: null });
   const topics = listening.stdoutLines.map((line) => JSON.parse(line));
   assert.deepEqual(topics[0], { topic: "room.1", body: { said: 1 } });
-  const [routes, listed, refused, unknown, forbidden, wrong] = await inTurn([
-    () => cli(t, ["routes", at, ...as]),
-    () => cli(t, ["routes", at, "--json", ...as]),
+  const [refused, unknown, forbidden, wrong] = await inTurn([
     () => cli(t, ["routes", at]),
     () => cli(t, ["pub", at, "a..b", "1", ...as]),
     () => cli(t, ["sub", at, "closed.*", ...as]),
     () => cli(t, ["routes", at, "--deadline-ms", "soon"]),
-  ]);
-  assert.equal(routes?.out, "echo\nupper\nfails\nticks\nsilent\nnote\n");
-  assert.deepEqual(JSON.parse(listed?.out ?? ""), [
-    "echo",
-    "upper",
-    "fails",
-    "ticks",
-    "silent",
-    "note",
   ]);
   assert.equal(refused?.code, 1);
   assert.match(refused?.err ?? "", /^sluice: UNAUTHENTICATED: refused: /);
@@ -145,4 +140,35 @@ test("sub prints what pub publishes; routes lists; a token is needed where it is
   assert.equal(forbidden?.code, 1);
   assert.match(forbidden?.err ?? "", /^sluice: PERMISSION_DENIED/);
   assert.equal(wrong?.code, 2);
+});
+
+test("routes says what there is, of which kind, and what goes in and comes out", async (t) => {
+  const { at } = await start(t);
+  const [table, data, wrong] = await inTurn([
+    () => cli(t, ["routes", at]),
+    () => cli(t, ["routes", at, "--json"]),
+    () => cli(t, ["routes", at, "--text"]),
+  ]);
+  assert.deepEqual(table?.out.split("\n"), [
+    "ROUTE   KIND          INPUT     OUTPUT",
+    "echo    call          anything  anything",
+    "upper   call          text      text",
+    "fails   call          anything  anything",
+    "ticks   serverStream  anything  anything",
+    "silent  call          anything  nothing",
+    "note    notify        anything  nothing",
+    "length  clientStream  bytes     value",
+    "",
+    "codecs: raw, json, utf8",
+    "",
+  ]);
+  const { schema, agent, codecs, routes } = JSON.parse(data?.out ?? "");
+  assert.equal(schema, "sluice-routes/1");
+  assert.match(agent, /^sluice/);
+  assert.deepEqual(codecs, ["raw", "json", "utf8"]);
+  assert.equal(routes.length, 7);
+  const length = { name: "length", kind: "clientStream", input: "bytes", output: "value" };
+  assert.deepEqual(routes.at(-1), length);
+  assert.equal(wrong?.code, 2);
+  assert.match(wrong?.err ?? "", /^sluice: Unknown option '--text'/);
 });

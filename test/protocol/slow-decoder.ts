@@ -107,7 +107,7 @@ export function decodeSlowly(input: Uint8Array, mostBytes: number): Decoded {
 }
 
 function decodePayload(type: number, flags: number, payload: Bytes): Record<string, unknown> {
-  const helloKey = (key: number) => key >= 1 && key <= 18;
+  const helloKey = (key: number) => key >= 1 && key <= 19;
   const metaKey = (key: number) => (key >= 1 && key <= 7) || key >= 0x4000;
   switch (NAMES.get(type)) {
     case "HELLO": {
