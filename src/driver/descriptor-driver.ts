@@ -73,6 +73,7 @@ export abstract class DescriptorDriver implements Driver {
   readonly capabilities: DriverCapabilities = {
     waits: true,
     descriptors: true,
+    moves: true,
     socketOptions: true,
     reset: true,
     sendNow: true,

@@ -29,8 +29,10 @@ export type Handle = number;
 export interface DriverCapabilities {
   /** It waits in `turn` and so owns its thread; otherwise it calls `wanted` when a turn would find events. */
   readonly waits: boolean;
-  /** It can listen on, adopt and detach descriptors of this process. */
+  /** It can listen on descriptors of this process, and tells its own. */
   readonly descriptors: boolean;
+  /** It can detach connections, and adopt those that a driver of its kind has detached. */
+  readonly moves: boolean;
   /** Socket options beyond NODELAY and KEEPALIVE's idle time. */
   readonly socketOptions: boolean;
   /** `close(handle, true)` sends a reset. */
@@ -62,7 +64,7 @@ export interface DriverEvents {
   sent(handle: Handle, result: number): void;
   /** The handle is gone. */
   closed(handle: Handle): void;
-  /** The handle is gone and its descriptor is the caller's now; or −errno and the handle stays. */
+  /** The handle is gone and its descriptor is the caller's now. */
   detached(handle: Handle, descriptor: number): void;
 }
 
@@ -104,7 +106,10 @@ export interface Driver {
   listen(target: ListenTarget): Handle | number;
   /** Starts connecting: `connected` follows. @throws AddressError likewise */
   connect(address: Address, options: SocketOptions): Handle | number;
-  /** Takes over a connected descriptor; paused. −ENOTSUP without the capability. */
+  /**
+   * Takes over a connected descriptor; paused. It is still the caller's after −EMFILE (no slot is free) and −ENOTSUP (without
+   * `moves`).
+   */
   adopt(descriptor: number): Handle | number;
   /** Sends `length` (≥ 1) bytes of `output`, all of them or an error. */
   send(handle: Handle, offset: number, length: number): number;

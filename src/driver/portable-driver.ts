@@ -51,6 +51,7 @@ export class PortableDriver implements Driver {
   readonly capabilities: DriverCapabilities = {
     waits: false,
     descriptors: false,
+    moves: false,
     socketOptions: false,
     reset: typeof Socket.prototype.resetAndDestroy === "function",
     sendNow: false,

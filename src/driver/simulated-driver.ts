@@ -13,8 +13,10 @@
 // It is strict where real drivers are forgiving: received bytes lie anywhere in `input` and are overwritten after the
 // event, and the bytes of a send are read late and checked: whoever changes them too early is told by an exception.
 //
-// Invariant: an entry's `underWay` counts its operations that are scheduled or ready; a closing entry gives `closed`
-// when it is 0, as a kernel's last completion would.
+// A connection moves between drivers of one network by a number that the network gives it, which is no descriptor.
+//
+// Invariant: an entry's `underWay` counts its operations that are scheduled or ready; a closing entry gives `closed`,
+// and one that is being detached `detached`, when it is 0, as a kernel's last completion would.
 
 import { Buffer } from "node:buffer";
 import type { Address } from "../sys/address.ts";
@@ -22,6 +24,7 @@ import {
   EALREADY,
   EBADF,
   ECONNABORTED,
+  EINVAL,
   EMFILE,
   ENFILE,
   ENOBUFS,
@@ -54,6 +57,7 @@ export class SimulatedDriver implements Driver {
   readonly capabilities: DriverCapabilities = {
     waits: true,
     descriptors: false,
+    moves: true,
     socketOptions: true,
     reset: true,
     sendNow: true,
@@ -134,8 +138,17 @@ export class SimulatedDriver implements Driver {
     return entry.handle;
   }
 
-  adopt(_descriptor: number): number {
-    return -ENOTSUP;
+  /** Of a socket that a driver of the same network has detached. */
+  adopt(descriptor: number): Handle | number {
+    const socket = this.#network.detached(descriptor);
+    if (socket === undefined) return -EBADF;
+    const entry = this.#entries.enter("connection");
+    if (typeof entry === "number") return entry;
+    this.#network.adopted(descriptor);
+    entry.state = "open";
+    entry.resetOnClose = socket.resetsOnClose;
+    this.#own(entry, socket);
+    return entry.handle;
   }
 
   send(handle: Handle, offset: number, length: number): number {
@@ -186,7 +199,14 @@ export class SimulatedDriver implements Driver {
   }
 
   detach(handle: Handle): number {
-    return this.#entries.open(handle) === undefined ? -EBADF : -ENOTSUP;
+    const entry = this.#entries.open(handle);
+    if (entry === undefined) return -EBADF;
+    if (entry.sendLength > 0) return -EALREADY;
+    if (entry.socket === undefined || entry.state !== "open") return -EINVAL;
+    entry.wanted = false;
+    entry.state = "detaching";
+    this.#settle(entry);
+    return 0;
   }
 
   configure(handle: Handle, options: SocketOptions): number {
@@ -256,12 +276,13 @@ export class SimulatedDriver implements Driver {
     };
   }
 
-  /** The last rung of closing, once nothing is under way. */
+  /** The last rung of closing and of detaching, once nothing is under way. */
   readonly #settle = (entry: Entry): void => {
-    if (entry.state !== "closing" || entry.underWay > 0 || entry.shut) return;
+    const detaches = entry.state === "detaching";
+    if ((!detaches && entry.state !== "closing") || entry.underWay > 0 || entry.shut) return;
     entry.shut = true;
-    entry.socket?.close(entry.resetOnClose);
-    this.#turns.complete(entry, "closed", 0);
+    if (!detaches) entry.socket?.close(entry.resetOnClose);
+    this.#turns.complete(entry, detaches ? "detached" : "closed", 0);
   };
 
   // What a turn delivers.
@@ -272,6 +293,7 @@ export class SimulatedDriver implements Driver {
     if (completion === "accept") return this.#deliverAccept(entry);
     if (completion === "sent") return this.#deliverSent(entry, result);
     if (completion === "closed") return this.#deliverClosed(entry);
+    if (completion === "detached") return this.#deliverDetached(entry);
     return this.#deliverStarted(entry, completion, result);
   }
 
@@ -326,6 +348,18 @@ export class SimulatedDriver implements Driver {
     this.#entries.leave(entry);
     this.#network.tell(entry.handle, "closed", 0);
     this.#events.closed(entry.handle);
+    return true;
+  }
+
+  /** The socket is nobody's from here on: what comes for it waits there. */
+  #deliverDetached(entry: Entry): boolean {
+    const socket = entry.socket as SimulatedSocket;
+    socket.owner = undefined;
+    socket.resetsOnClose = entry.resetOnClose;
+    this.#entries.leave(entry);
+    const descriptor = this.#network.detach(socket);
+    this.#network.tell(entry.handle, "detached", descriptor);
+    this.#events.detached(entry.handle, descriptor);
     return true;
   }
 }

@@ -15,7 +15,7 @@ export interface Entry {
   socket: SimulatedSocket | undefined;
   readonly kind: EntryKind;
   /** `starting`: not listening or not connected yet. `gone`: its last event has come. */
-  state: "starting" | "open" | "closing" | "gone";
+  state: "starting" | "open" | "closing" | "detaching" | "gone";
   wanted: boolean;
   ended: boolean;
   shut: boolean;
@@ -70,11 +70,11 @@ export class SimulatedEntries {
     return entry;
   }
 
-  /** The one with this handle, unless it was closed. */
+  /** The one with this handle, unless it was closed or detached. */
   open(handle: Handle): Entry | undefined {
     if (!this.#slots.holds(handle)) return undefined;
     const entry = this.#entries[slotOf(handle)];
-    return entry === undefined || entry.state === "closing" ? undefined : entry;
+    return entry?.state === "closing" || entry?.state === "detaching" ? undefined : entry;
   }
 
   /** Its slot is free. */

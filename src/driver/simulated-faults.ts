@@ -20,7 +20,7 @@ export const FAULT_NAMES = [
   "starvation",
   /** A receive that was under way at `pause` still brings its bytes. */
   "bytesAfterPause",
-  /** A send that was under way at `close` still goes out. */
+  /** What is to be cancelled is over before: a send under way at `close` goes out, a receive at `detach` brings its bytes. */
   "cancelRace",
   /** A new connection is reset before anything of it was read. */
   "resetBeforeData",

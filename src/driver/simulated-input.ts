@@ -56,8 +56,7 @@ export class SimulatedInput {
   /** A receive is over; false: it has brought nothing. */
   deliver(entry: Entry): boolean {
     entry.taking = false;
-    if (entry.state !== "open" || !this.#hasInput(entry)) return false;
-    if (!entry.wanted && !this.#network.happens("bytesAfterPause")) return false;
+    if (!this.#mayTake(entry)) return false;
     if (this.#network.happens("starvation")) {
       this.#driver.counters.bufferStarvation++;
       this.takeSoon(entry);
@@ -65,6 +64,14 @@ export class SimulatedInput {
     }
     this.#receive(entry);
     return true;
+  }
+
+  /** Who is not to take any more may have done so already. */
+  #mayTake(entry: Entry): boolean {
+    if (!this.#hasInput(entry)) return false;
+    if (entry.state === "detaching") return this.#network.happens("cancelRace");
+    if (entry.state !== "open") return false;
+    return entry.wanted || this.#network.happens("bytesAfterPause");
   }
 
   #hasInput(entry: Entry): boolean {

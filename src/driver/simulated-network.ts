@@ -6,12 +6,13 @@
 // bytes that arrived before an error. Nothing happens but through the clock, and chance comes from the one generator
 // that was handed in: the same seed gives the same run.
 //
-// Invariant: `openSockets` counts the sockets not closed yet, those in a listener's queue included.
+// Invariant: `openSockets` counts the sockets not closed yet, those in a listener's queue and those that are detached included.
 
 import type { Address, InternetAddress } from "../sys/address.ts";
 import {
   EADDRINUSE,
   EADDRNOTAVAIL,
+  EBADF,
   ECONNREFUSED,
   ECONNRESET,
   EHOSTUNREACH,
@@ -50,6 +51,8 @@ export type Operation = "listen" | "connect" | "accept" | "receive" | "send";
 const WINDOW_BYTES = 262_144;
 const LATENCY_MS = [0.05, 0.5] as const;
 const FIRST_EPHEMERAL_PORT = 49_152;
+/** Beyond all that a kernel gives: who takes one for a descriptor of the process does no harm with it. */
+const FIRST_DESCRIPTOR = 2 ** 30;
 /** As TCP: a SYN that finds the queue full is sent again, some times. */
 const SYN_TRIES = 5;
 const SYN_AGAIN_MS = 1000;
@@ -71,6 +74,8 @@ export class SimulatedNetwork {
    */
   failure: ((operation: Operation, index: number) => number) | undefined = undefined;
   openSockets = 0;
+  readonly #detached = new Map<number, SimulatedSocket>();
+  #nextDescriptor = FIRST_DESCRIPTOR;
   #operations = 0;
   #nextPort = FIRST_EPHEMERAL_PORT;
   readonly #latencyMs: readonly [number, number];
@@ -112,6 +117,31 @@ export class SimulatedNetwork {
     done: (result: number, socket: SimulatedSocket | undefined) => void,
   ): void {
     this.#knock(target, isWanted, done, SYN_TRIES);
+  }
+
+  /** A number for a socket that a driver has let go of: whoever has it takes the socket, or closes it. */
+  detach(socket: SimulatedSocket): number {
+    const descriptor = this.#nextDescriptor++;
+    this.#detached.set(descriptor, socket);
+    return descriptor;
+  }
+
+  /** The socket that has this number; undefined: none, or it was taken. */
+  detached(descriptor: number): SimulatedSocket | undefined {
+    return this.#detached.get(descriptor);
+  }
+
+  /** The number means nothing any more, its socket is a driver's. */
+  adopted(descriptor: number): void {
+    this.#detached.delete(descriptor);
+  }
+
+  /** Closes a socket that is with no driver; 0 or −EBADF. */
+  closeDescriptor(descriptor: number): number {
+    const socket = this.#detached.get(descriptor);
+    if (!this.#detached.delete(descriptor)) return -EBADF;
+    socket?.close(socket.resetsOnClose);
+    return 0;
   }
 
   /** Whether a fault happens on this occasion; counted if so. */

@@ -20,7 +20,10 @@ export interface SocketOwner {
 export class SimulatedSocket {
   readonly local: Address;
   readonly remote: Address;
+  /** Without one, what comes waits here. */
   owner: SocketOwner | undefined = undefined;
+  /** As the option says, from one driver to the next. */
+  resetsOnClose = false;
   readonly #network: SimulatedNetwork;
   #other: SimulatedSocket | undefined;
   #closed = false;

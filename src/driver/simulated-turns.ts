@@ -12,7 +12,14 @@ const MOST_EMPTY_TURNS = 8;
 const MOST_JUMP_MS = 60_000;
 
 /** What a turn delivers: looked at only then, so that it tells what is true then. */
-export type Completion = "listening" | "accept" | "connected" | "receive" | "sent" | "closed";
+export type Completion =
+  | "listening"
+  | "accept"
+  | "connected"
+  | "receive"
+  | "sent"
+  | "closed"
+  | "detached";
 
 export interface Ready {
   readonly entry: Entry;

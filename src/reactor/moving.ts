@@ -114,7 +114,7 @@ export class Moving<Message, Sent, State> {
     stayed: Move["stayed"],
   ): boolean {
     const { driver } = this.#reactor;
-    if (!driver.capabilities.descriptors || (connection.flags & STAYS) !== 0) return false;
+    if (!driver.capabilities.moves || (connection.flags & STAYS) !== 0) return false;
     if (!this.#reactor.serves(connection) || connection.decoder.kept === undefined) return false;
     this.#reactor.rest?.end(connection);
     connection.flags |= MOVING;

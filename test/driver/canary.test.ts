@@ -80,6 +80,23 @@ const BUGS: Readonly<Record<string, Bug>> = {
   "takes a stale handle": {
     driver: (driver) => ({ close: (handle, reset) => Math.max(driver.close(handle, reset), 0) }),
   },
+  "reads what it has adopted before it is resumed": {
+    driver: (driver) => ({
+      adopt(descriptor) {
+        const handle = driver.adopt(descriptor);
+        if (handle >= 0) driver.resume(handle);
+        return handle;
+      },
+    }),
+  },
+  "says `closed` of what it has detached": {
+    events: (events) => ({
+      detached(handle, descriptor) {
+        events.detached(handle, descriptor);
+        events.closed(handle);
+      },
+    }),
+  },
   "sends other bytes than it was given": {
     driver: (driver) => ({
       send: (handle, offset, length) => driver.send(handle, offset + 1, length),
@@ -112,11 +129,18 @@ const scene: Behaviour = async (stage: Stage) => {
     await stage.peerReceives(peer, HELLO.length + bytes.length),
     Buffer.concat([HELLO, bytes]),
   );
+  assert.equal(stage.driver.detach(handle), 0);
+  const descriptor = await stage.event("detached", handle);
+  peer.write(HELLO);
   peer.end();
-  await stage.until(() => stage.log.life(handle).ended, "the end");
+  const adopted = stage.mustTake(stage.driver.adopt(descriptor));
   await stage.linger();
-  await stage.close(handle);
-  assert.ok(stage.driver.inner.close(handle, false) < 0);
+  stage.driver.resume(adopted);
+  await stage.until(() => stage.log.life(adopted).ended, "the end");
+  assertSameBytes(stage.bytesOf(adopted), HELLO);
+  await stage.linger();
+  await stage.close(adopted);
+  assert.ok(stage.driver.inner.close(adopted, false) < 0);
 };
 
 function hostWith(bug: Bug): Host {

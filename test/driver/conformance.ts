@@ -15,6 +15,7 @@ import { halfClosingBehaviours } from "./behaviours/half-closing.ts";
 import { handleBehaviours } from "./behaviours/handles.ts";
 import { keepingBehaviours } from "./behaviours/keeping.ts";
 import { listeningBehaviours } from "./behaviours/listening.ts";
+import { movingBehaviours } from "./behaviours/moving.ts";
 import { optionBehaviours } from "./behaviours/options.ts";
 import { receivingBehaviours } from "./behaviours/receiving.ts";
 import { sendingBehaviours } from "./behaviours/sending.ts";
@@ -38,6 +39,7 @@ export function driverConformance(host: Host): void {
     describe("handles", () => handleBehaviours(behave));
     describe("options", () => optionBehaviours(behave));
     describe("waiting", () => waitingBehaviours(behave));
+    describe("moving", () => movingBehaviours(behave));
     describe("descriptors", () => descriptorBehaviours(behave));
     describe("the end", () => endBehaviours(behave));
   });

@@ -101,7 +101,8 @@ export class EventLog implements DriverEvents {
 
   detached(handle: Handle, descriptor: number): void {
     this.#note("detached", handle, descriptor);
-    if (descriptor >= 0) this.lives.delete(handle);
+    if (descriptor < 0) this.#breach(`detached without a descriptor (${descriptor})`);
+    this.lives.delete(handle);
     this.#reacted("detached", handle, descriptor);
   }
 

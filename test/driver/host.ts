@@ -57,6 +57,8 @@ export interface Host {
   unixPath(): string;
   /** A loopback address where no one listens. */
   silentAddress(): Promise<Address>;
+  /** Closes what a driver has detached: 0 or −errno. */
+  closeDescriptor(descriptor: number): number;
   /** Open descriptors of this process, where they can be counted and mean something. */
   openDescriptors(): number | undefined;
   /** What a driver without handles still holds, in words; nothing when all is well. */

@@ -7,6 +7,7 @@ import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Driver, DriverName, DriverOptions } from "../../src/driver/driver.ts";
 import type { Address } from "../../src/sys/address.ts";
+import { closeDescriptor } from "../../src/sys/socket-calls.ts";
 import type { Host, Peer, PeerServer } from "./host.ts";
 
 /** A bound for things that take milliseconds. */
@@ -38,7 +39,14 @@ export class RealHost implements Host {
     this.capabilities =
       refused === undefined
         ? capabilitiesOf(make)
-        : { waits: true, descriptors: true, socketOptions: true, reset: true, sendNow: true };
+        : {
+            waits: true,
+            descriptors: true,
+            moves: true,
+            socketOptions: true,
+            reset: true,
+            sendNow: true,
+          };
   }
 
   make(options: DriverOptions): Driver {
@@ -90,6 +98,10 @@ export class RealHost implements Host {
     server.close();
     await once(server, "close");
     return address;
+  }
+
+  closeDescriptor(descriptor: number): number {
+    return closeDescriptor(descriptor);
   }
 
   openDescriptors(): number | undefined {

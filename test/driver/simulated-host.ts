@@ -27,6 +27,7 @@ export class SimulatedHost implements Host {
   readonly capabilities = {
     waits: true,
     descriptors: false,
+    moves: true,
     socketOptions: true,
     reset: true,
     sendNow: true,
@@ -80,6 +81,10 @@ export class SimulatedHost implements Host {
 
   async silentAddress(): Promise<Address> {
     return { family: "ipv4", host: "127.0.0.1", port: 9 };
+  }
+
+  closeDescriptor(descriptor: number): number {
+    return this.#network.closeDescriptor(descriptor);
   }
 
   openDescriptors(): number {

@@ -40,6 +40,7 @@ export class RecordingDriver implements Driver {
     this.capabilities = {
       waits,
       descriptors: false,
+      moves: false,
       socketOptions: false,
       reset: true,
       sendNow: true,
