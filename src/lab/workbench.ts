@@ -222,7 +222,8 @@ export class Workbench {
     const { durationMs, warmUpMs, seed, threads } = this.settings;
     const options = { durationMs, warmUpMs, coolDownMs: 50, timeoutMs: 10_000, seed };
     const given = { ...options, ...(threads !== undefined && { threads }), ...point.load };
-    if (contender.warmUp !== undefined) await contender.warmUp(server, given.connections ?? 0);
+    const atOnce = Math.max(point.connections ?? 0, given.connections ?? 0);
+    if (contender.warmUp !== undefined) await contender.warmUp(server, atOnce);
     const beside = await point.beside?.(server);
     let values: LabRun["values"] = {};
     let load: LoadResult;

@@ -16,6 +16,7 @@ const SLOW: PartAbout = {
   part: "slow clients",
   x: { label: "clients that do not read", unit: "count", scale: "linear" },
   at: (x) => (x === 1 ? "1 slow client" : `${x} slow clients`),
+  burden: true,
 };
 
 export const slowClient: Experiment = {
@@ -43,6 +44,7 @@ export const slowClient: Experiment = {
       contenders,
       points: counts.map((x) => ({
         x,
+        connections: x + ACTIVE,
         load: {
           ...{ workload: "lines" as const, size: "64", connections: ACTIVE },
           timeoutMs: Math.max(bench.settings.durationMs * 2, 1000),
