@@ -16,6 +16,7 @@ export function bytes(count: number): string {
 
 /** 6.05 MiB: memory. */
 export function memory(count: number): string {
+  if (count === 0) return "0";
   if (count >= 2 ** 30) return `${digits(count / 2 ** 30)} GiB`;
   if (count >= 2 ** 20) return `${digits(count / 2 ** 20)} MiB`;
   return `${digits(count / 2 ** 10)} KiB`;

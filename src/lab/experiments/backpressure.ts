@@ -16,6 +16,7 @@ const SLOW: PartAbout = {
   part: "clients that do not read",
   x: { label: "clients that do not read", unit: "count", scale: "linear" },
   at: (x) => (x === 1 ? "1 client" : `${x} clients`),
+  burden: true,
 };
 const CUT = counted("heldCut", {
   label: "clients cut off",

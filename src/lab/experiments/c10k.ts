@@ -15,6 +15,7 @@ const IDLE: PartAbout = {
   part: "idle connections",
   x: { label: "idle connections", unit: "count", scale: "log" },
   at: (x) => `${x.toLocaleString("en-US")} idle`,
+  burden: true,
 };
 
 /** Over the least that this contender was measured with: what its runtime takes is not the connections'. */

@@ -12,12 +12,14 @@ const COST: PartAbout = {
   part: "cost",
   x: { label: "CPU time of a message", unit: "time", scale: "log" },
   at: (x) => (x < 1000 ? `${x} µs a message` : `${x / 1000} ms a message`),
+  burden: true,
 };
 
 const FEW: PartAbout = {
   part: "heavy ones",
   x: { label: "CPU time of one in 200", unit: "time", scale: "log" },
   at: (x) => `${x / 1000} ms for one in 200`,
+  burden: true,
 };
 
 const HEAVY_US = 1000;

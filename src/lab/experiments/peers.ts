@@ -38,7 +38,8 @@ export const peers: Experiment = {
     PARTS.flatMap((about) =>
       sweepCards(result, about).map((card) => ({
         ...card,
-        title: `${about.part}: ${card.title.charAt(0).toLowerCase()}${card.title.slice(1)}`,
+        // "CPU" stays as it is.
+        title: `${about.part}: ${card.title.replace(/^[A-Z](?![A-Z])/, (first) => first.toLowerCase())}`,
       })),
     ),
 };

@@ -8,6 +8,7 @@ import type { ExperimentResult } from "../lab-result.ts";
 import { figureCard, sweepCards } from "../report/cards.ts";
 import { CPU, counted, THROUGHPUT } from "../report/figure.ts";
 import type { PartAbout } from "../report/plot.ts";
+import { capital } from "../report/sentences.ts";
 import type { Beside } from "../workbench.ts";
 import type { Experiment } from "./experiment.ts";
 
@@ -19,6 +20,7 @@ const IDLE: PartAbout = {
   part: "idle connections",
   x: { label: "idle connections before", unit: "count", scale: "linear" },
   at: (x) => `${x} idle`,
+  burden: true,
 };
 
 const SERVED = counted("heldServed", {
@@ -119,5 +121,7 @@ function starvation(result: ExperimentResult): string {
       ? [`${name} answers nothing any more from ${least} idle connections on`]
       : [];
   });
-  return starved.length === 0 ? "Everybody was answered by everyone." : `${starved.join("; ")}.`;
+  return starved.length === 0
+    ? "Everybody was answered by everyone."
+    : `${capital(starved.join("; "))}.`;
 }

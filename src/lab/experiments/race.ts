@@ -9,6 +9,7 @@ import { figureCard } from "../report/cards.ts";
 import { counted } from "../report/figure.ts";
 import { gridOf } from "../report/grid.ts";
 import type { PartAbout } from "../report/plot.ts";
+import { capital } from "../report/sentences.ts";
 import { count, digits } from "../units.ts";
 import type { Experiment } from "./experiment.ts";
 import { COUNTER, type RaceKind, type RaceOrder, WORDS } from "./race-worker.ts";
@@ -125,7 +126,7 @@ function lostText(result: ExperimentResult): string[] {
   const safe = grid.rows
     .filter(({ cells }) => cells.every((cell) => cell === undefined || cell.upper === 0))
     .map(({ contender }) => contender);
-  const said = lossy.length === 0 ? "No update was lost in these runs" : lossy.join("; ");
+  const said = lossy.length === 0 ? "No update was lost in these runs" : capital(lossy.join("; "));
   const kept = safe.length === 0 ? "" : ` Nothing at all is lost: ${safe.join(", ")}.`;
   return [
     `${said} (median of the rounds).${kept} Altogether ${count(lost)} of ${count(all)} additions are missing.`,

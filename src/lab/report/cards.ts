@@ -1,10 +1,11 @@
 // The cards that every sweep has: a figure along the axis, the distribution of times, and a timeline of each run.
 
 import type { ExperimentResult, LabRun } from "../lab-result.ts";
-import { time } from "../units.ts";
+import { count, time } from "../units.ts";
 import {
   CPU,
   type Figure,
+  LEAST_FOR_P99_9,
   MEMORY,
   P50,
   P99,
@@ -23,18 +24,23 @@ import {
   seriesOf,
   type View,
 } from "./plot.ts";
-import { sentences, written } from "./sentences.ts";
+import { capital, sentences, written } from "./sentences.ts";
 
 export interface FigureCard {
   readonly title: string;
   readonly figures: readonly Figure[];
-  readonly scale?: Axis["scale"];
+  /** "fit": logarithmic where linear would press most of it onto the axis. */
+  readonly scale?: Axis["scale"] | "fit";
 }
 
+/** The greatest of a linear axis by its least: beyond this the least cannot be told from nothing. */
+const MOST_LINEAR = 20;
+
+const THROUGHPUT_TITLE = "Throughput";
 const ALL: readonly FigureCard[] = [
-  { title: "Throughput", figures: [THROUGHPUT] },
+  { title: THROUGHPUT_TITLE, figures: [THROUGHPUT] },
   { title: "Response time", figures: [P99, P50, P99_9], scale: "log" },
-  { title: "Memory", figures: [MEMORY] },
+  { title: "Memory", figures: [MEMORY], scale: "fit" },
   { title: "Threads", figures: [THREADS], scale: "log" },
   { title: "CPU time of the server for a message", figures: [CPU], scale: "log" },
   { title: "Context switches of the server", figures: [SWITCHES], scale: "log" },
@@ -45,10 +51,15 @@ export function sweepCards(result: ExperimentResult, about: PartAbout): Card[] {
   const runs = partOf(result.runs, about.part);
   if (runs.length === 0) return [];
   return [
-    ...ALL.map((card) => figureCard(result, about, card)),
+    ...ALL.map((card) => figureCard(result, about, fitted(card, about))),
     distributionCard(result, about),
     timelineCard(result, about),
   ];
+}
+
+/** What a burden leaves of the throughput is often little. */
+function fitted(card: FigureCard, { burden = false }: PartAbout): FigureCard {
+  return burden && card.title === THROUGHPUT_TITLE ? { ...card, scale: "fit" } : card;
 }
 
 export function figureCard(
@@ -58,15 +69,29 @@ export function figureCard(
 ): Card {
   const runs = partOf(result.runs, about.part);
   const names = result.contenders.map(({ name }) => name);
-  const grids = figures.map((figure) => gridOf(runs, names, figure));
+  const grids = withRows(figures.map((figure) => gridOf(runs, names, figure)));
   const views = grids.map((grid) => ({
     name: grid.figure.name,
-    text: [sentences(grid, about.at).join(" ")],
-    plots: [gridPlot(grid, about, scale)],
+    text: [sentences(grid, about).join(" ")],
+    plots: [gridPlot(grid, about, scale === "fit" ? fitting(grid) : scale)],
   }));
   // Once for a part: beside what is looked at first.
   const text = figures.includes(THROUGHPUT) ? errorSentences(runs, about) : [];
   return { title, text, views };
+}
+
+/** Those in which there is something, the most first; one that says that there is nothing, where nothing is in any. */
+function withRows(grids: readonly Grid[]): readonly Grid[] {
+  const cells = ({ rows }: Grid) =>
+    rows.reduce((sum, row) => sum + row.cells.filter((cell) => cell !== undefined).length, 0);
+  const there = grids.filter(({ rows }) => rows.length > 0).sort((a, b) => cells(b) - cells(a));
+  return there.length > 0 ? there : grids.slice(0, 1);
+}
+
+function fitting({ rows }: Grid): Axis["scale"] {
+  const values = rows.flatMap(({ cells }) => cells.flatMap((cell) => cell?.value ?? []));
+  const least = Math.min(...values);
+  return least > 0 && Math.max(...values) > least * MOST_LINEAR ? "log" : "linear";
 }
 
 function gridPlot(grid: Grid, about: PartAbout, scale: Axis["scale"]): Plot {
@@ -117,7 +142,7 @@ function distributionCard(result: ExperimentResult, about: PartAbout): Card {
     const at = runs.filter((run) => run.x === x);
     return {
       name: about.at(x),
-      text: [spreadSentence(at, about)],
+      text: [spreadSentence(at, names, about.at(x))],
       plots: [distributionPlot(at, names)],
     };
   });
@@ -129,11 +154,9 @@ const NINES = Array.from({ length: 81 }, (_, step) => step / 20);
 
 function distributionPlot(runs: readonly LabRun[], names: readonly string[]): Plot {
   const series = names.flatMap((name, place) => {
-    const histograms = runs
-      .filter((run) => run.contender === name)
-      .flatMap(({ load }) => load?.stages[0]?.response.histogram ?? []);
-    if (histograms.length === 0) return [];
-    return [seriesOf(name, place, quantiles(histograms))];
+    const buckets = bucketsOf(runs, name);
+    if (buckets.length === 0) return [];
+    return [seriesOf(name, place, quantiles(buckets, NINES))];
   });
   return {
     x: { label: "share of messages", unit: "quantile", scale: "linear" },
@@ -144,13 +167,22 @@ function distributionPlot(runs: readonly LabRun[], names: readonly string[]): Pl
   };
 }
 
-/** Times at NINES over the buckets of several runs; null beyond what so few messages can say. */
-function quantiles(buckets: readonly (readonly [us: number, count: number])[]): (number | null)[] {
+type Bucket = readonly [us: number, count: number];
+
+/** Of all its runs. */
+function bucketsOf(runs: readonly LabRun[], name: string): Bucket[] {
+  return runs
+    .filter((run) => run.contender === name)
+    .flatMap(({ load }) => load?.stages[0]?.response.histogram ?? []);
+}
+
+/** Times at so many nines, over the buckets of several runs; null beyond what so few messages can say. */
+function quantiles(buckets: readonly Bucket[], at: readonly number[]): (number | null)[] {
   const sorted = [...buckets].sort(([a], [b]) => a - b);
   const total = sorted.reduce((sum, [, count]) => sum + count, 0);
   let index = 0;
   let seen = sorted[0]?.[1] ?? 0;
-  return NINES.map((nines) => {
+  return at.map((nines) => {
     const left = total * 10 ** -nines;
     if (left < 1) return null;
     while (seen < total - left && index < sorted.length - 1) seen += sorted[++index]?.[1] ?? 0;
@@ -158,19 +190,23 @@ function quantiles(buckets: readonly (readonly [us: number, count: number])[]): 
   });
 }
 
-/** Whose slow messages are furthest from its usual ones. */
-function spreadSentence(runs: readonly LabRun[], about: PartAbout): string {
-  const spreads = runs.flatMap((run) => {
-    const response = run.load?.stages[0]?.response;
-    if (response === undefined || response.count < 1000 || response.p50 <= 0) return [];
-    return [{ run, response, spread: response.p99_9 / response.p50 }];
+/** Whose slow messages are furthest from its usual ones, over all its runs at a point. */
+function spreadSentence(runs: readonly LabRun[], names: readonly string[], where: string): string {
+  const spreads = names.flatMap((name) => {
+    const buckets = bucketsOf(runs, name);
+    const total = buckets.reduce((sum, [, count]) => sum + count, 0);
+    if (total < LEAST_FOR_P99_9) return [];
+    const [p50, p99_9] = quantiles(buckets, [-Math.log10(0.5), 3]);
+    return p50 == null || p99_9 == null ? [] : [{ name, p50, p99_9, spread: p99_9 / p50 }];
   });
   const sorted = spreads.sort((a, b) => b.spread - a.spread);
   const [widest, narrowest] = [sorted[0], sorted.at(-1)];
-  if (widest === undefined || narrowest === undefined) return "Too few messages to say anything.";
-  const text = ({ run, response, spread }: (typeof spreads)[number]) =>
-    `${run.contender} at ${about.at(run.x)} (p50 ${time(response.p50)}, p99.9 ${time(response.p99_9)}: ${written(spread, "count")} times)`;
-  if (widest === narrowest) return `${text(widest)}.`;
+  if (widest === undefined || narrowest === undefined) {
+    return `Fewer than ${count(LEAST_FOR_P99_9)} messages each: too few for a p99.9.`;
+  }
+  const text = ({ name, p50, p99_9, spread }: (typeof spreads)[number]) =>
+    `${name} at ${where} (p50 ${time(p50)}, p99.9 ${time(p99_9)}: ${written(spread, "count")} times)`;
+  if (widest === narrowest) return `${capital(text(widest))}.`;
   return `Widest spread: ${text(widest)}. Narrowest: ${text(narrowest)}.`;
 }
 
@@ -187,30 +223,37 @@ function timelineCard(result: ExperimentResult, about: PartAbout): Card {
   const text =
     worst === undefined
       ? "No run was long enough for a timeline."
-      : `The greatest unrest: ${worst.run.contender} at ${about.at(worst.run.x)}, round ${worst.run.round}: at ${written(worst.atMs / 1000, "seconds")} its p99 is ${time(worst.p99)}, ${written(worst.factor, "count")} times its usual (${time(worst.usual)}). The list begins with it and ends with the calmest run.`;
+      : `The greatest unrest: ${worst.run.contender} at ${about.at(worst.run.x)}, round ${worst.run.round}: at ${written(worst.atMs / 1000, "seconds")} its slowest message took ${time(worst.max)}, ${written(worst.factor, "count")} times as long as the slowest at other times (median ${time(worst.usual)}). The list begins with it and ends with the calmest run.`;
   return { title: "Each run along its time", text: [text], views, wide: true };
 }
 
 function worstSlice({ load }: LabRun) {
   const slices = (load?.stages[0]?.slices ?? []).filter(({ messages }) => messages > 0);
-  const sorted = slices.map(({ p99 }) => p99).sort((a, b) => a - b);
+  const sorted = slices.map(({ max }) => max).sort((a, b) => a - b);
   const usual = sorted[Math.floor(sorted.length / 2)] ?? 0;
-  const worst = slices.reduce((a, b) => (b.p99 > a.p99 ? b : a), slices[0] ?? { p99: 0, toMs: 0 });
-  return { factor: usual > 0 ? worst.p99 / usual : 0, usual, p99: worst.p99, atMs: worst.toMs };
+  const worst = slices.reduce((a, b) => (b.max > a.max ? b : a), slices[0] ?? { max: 0, toMs: 0 });
+  return { factor: usual > 0 ? worst.max / usual : 0, usual, max: worst.max, atMs: worst.toMs };
 }
+
+/** Of a slice. What fewer messages have is the slowest one, under another name. */
+const TIMES = [
+  { name: "p50", key: "p50", least: 1 },
+  { name: "p99", key: "p99", least: 100 },
+  { name: "slowest", key: "max", least: 1 },
+] as const;
 
 function timelineView({ contender, x, round, load }: LabRun, about: PartAbout): View {
   const slices = load?.stages[0]?.slices ?? [];
   const xs = slices.map(({ toMs }) => toMs / 1000);
   const along: Axis = { label: "time", unit: "seconds", scale: "linear" };
   const rate = slices.map(({ messages, fromMs, toMs }) => (messages * 1000) / (toMs - fromMs));
-  const times = (["p50", "p99", "p99_9"] as const).map((name, place) =>
+  const times = TIMES.map(({ name, key, least }, place) =>
     seriesOf(
-      name.replace("_", "."),
+      name,
       place + 1,
-      slices.map((slice) => (slice.messages > 0 ? slice[name] : null)),
+      slices.map((slice) => (slice.messages >= least ? slice[key] : null)),
     ),
-  );
+  ).filter(({ ys }) => ys.some((y) => y !== null));
   return {
     name: `${contender}, ${about.at(x)}, round ${round}`,
     text: [],

@@ -7,7 +7,7 @@
 import { independent } from "../comparison.ts";
 import type { LabRun } from "../lab-result.ts";
 import { type Interval, medianInterval } from "../rank-statistics.ts";
-import type { Slice, StageResult } from "../result.ts";
+import type { LatencyFigures, Slice, StageResult } from "../result.ts";
 import type { Unit } from "./plot.ts";
 
 export interface Figure {
@@ -33,9 +33,18 @@ function ofStage(value: (stage: StageResult) => number | undefined) {
   };
 }
 
+/** So many messages have to be slower than a percentile, else chance has chosen it. */
+const LEAST_BEYOND = 5;
+export const LEAST_FOR_P99_9 = LEAST_BEYOND * 1000;
+
+/** Undefined where so few messages say nothing of it. */
+function percentile(share: number, of: (response: LatencyFigures) => number) {
+  return ofStage(({ response }) =>
+    Math.round(response.count * (1 - share)) < LEAST_BEYOND ? undefined : of(response),
+  );
+}
+
 const answered = (slice: Slice, value: number) => (slice.messages > 0 ? value : undefined);
-const answeredAtAll = (stage: StageResult, value: number) =>
-  stage.messages > 0 ? value : undefined;
 
 export const THROUGHPUT: Figure = {
   name: "messages/s",
@@ -51,7 +60,7 @@ export const P50: Figure = {
   unit: "time",
   better: "less",
   best: "has the shortest p50",
-  ofRun: ofStage((stage) => answeredAtAll(stage, stage.response.p50)),
+  ofRun: percentile(0.5, ({ p50 }) => p50),
   ofSlice: (slice) => answered(slice, slice.p50),
 };
 
@@ -60,7 +69,7 @@ export const P99: Figure = {
   unit: "time",
   better: "less",
   best: "has the shortest p99",
-  ofRun: ofStage((stage) => answeredAtAll(stage, stage.response.p99)),
+  ofRun: percentile(0.99, ({ p99 }) => p99),
 };
 
 export const P99_9: Figure = {
@@ -68,7 +77,7 @@ export const P99_9: Figure = {
   unit: "time",
   better: "less",
   best: "has the shortest p99.9",
-  ofRun: ofStage((stage) => answeredAtAll(stage, stage.response.p99_9)),
+  ofRun: percentile(0.999, ({ p99_9 }) => p99_9),
 };
 
 export const MEMORY: Figure = {

@@ -59,18 +59,20 @@ function options(plot, width, hidden, tip) {
   const line = style("--line");
   const axis = {
     stroke: ink,
-    font: "11px system-ui, sans-serif",
-    labelFont: "11px system-ui, sans-serif",
+    font: "12px system-ui, sans-serif",
+    labelFont: "12px system-ui, sans-serif",
     labelSize: 16,
     labelGap: 0,
   };
   const grid = { stroke: line, width: 1 };
+  const ticks = { ...grid, size: 4 };
   return {
     width,
     height: HEIGHT,
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false } },
-    padding: [8, 14, 0, 0],
+    // The last label stands half beyond the axis.
+    padding: [8, plot.x.unit === "quantile" ? 26 : 16, 0, 0],
     scales: {
       x: { time: false, ...scaleOf(plot.x), range: rangeOfX(plot) },
       y: { ...scaleOf(plot.y), range: rangeOfY(plot, hidden) },
@@ -79,8 +81,8 @@ function options(plot, width, hidden, tip) {
       {
         ...axis,
         grid: { show: false },
-        ticks: grid,
-        size: 34,
+        ticks,
+        size: 30,
         label: plot.x.label,
         values: (_, splits) =>
           splits.map((value) => (value === null ? "" : units[plot.x.unit](value))),
@@ -89,18 +91,18 @@ function options(plot, width, hidden, tip) {
       {
         ...axis,
         grid,
-        ticks: grid,
-        size: 64,
+        ticks,
+        size: 68,
         label: plot.y.label,
-        // Memory is counted in powers of two.
-        ...(plot.y.unit === "memory"
-          ? { incrs: Array.from({ length: 40 }, (_, power) => 2 ** power) }
-          : {}),
+        ...incrementsOf(plot.y),
         values: (_, splits) =>
           splits.map((value) => (value === null ? "" : units[plot.y.unit](value))),
         // As it is for the axis: without it, a logarithm has a label at each power of ten alone, and may have none.
         ...(plot.y.scale === "log"
-          ? { splits: (_, __, low, high) => logSplits(low, high), filter: (_, splits) => splits }
+          ? {
+              splits: (_, __, low, high) => logSplits(low, high, plot.y.unit),
+              filter: (_, splits) => splits,
+            }
           : {}),
       },
     ],
@@ -156,15 +158,46 @@ function rangeOfY({ y, series }, hidden) {
   return () => [low / 1.3, Math.max(high * 1.3, low * 3)];
 }
 
-/** 1, 2, 5, 10 … as far as they are not too many. */
-function logSplits(low, high) {
-  const decades = Math.log10(high / low);
-  const steps = decades > 4 ? [1] : decades > 2 ? [1, 3] : [1, 2, 5];
-  const splits = [];
-  for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++) {
-    for (const step of steps) splits.push(step * 10 ** power);
+/** Steps of a linear axis where those that come by themselves are wrong: memory goes by powers of two, and halves are no count. */
+function incrementsOf({ unit }) {
+  if (unit === "memory") return { incrs: Array.from({ length: 40 }, (_, power) => 2 ** power) };
+  if (unit !== "count") return {};
+  return {
+    incrs: Array.from({ length: 24 }, (_, n) => [1, 2, 5][n % 3] * 10 ** Math.floor(n / 3)),
+  };
+}
+
+const LEAST_SPLITS = 4;
+/** Within a decade, from the coarsest on. */
+const DECADE_STEPS = [
+  [1],
+  [1, 3],
+  [1, 2, 5],
+  [1, 1.5, 2, 3, 5, 7],
+  [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8],
+];
+/** Within a doubling, for memory. */
+const DOUBLING_STEPS = [[1], [1, 1.5], [1, 1.25, 1.5, 1.75]];
+
+/** Labels of a logarithmic axis: the coarsest steps that give enough of them. */
+function logSplits(low, high, unit) {
+  const [base, choices] = unit === "memory" ? [2, DOUBLING_STEPS] : [10, DECADE_STEPS];
+  const first = Math.floor(Math.log(low) / Math.log(base));
+  const last = Math.ceil(Math.log(high) / Math.log(base));
+  let splits = [];
+  for (const steps of choices) {
+    splits = [];
+    for (let power = first; power <= last; power++) {
+      for (const step of steps) splits.push(step * base ** power);
+    }
+    splits = splits.filter(
+      (value) => value >= low && value <= high && (unit !== "count" || Number.isInteger(value)),
+    );
+    if (splits.length >= LEAST_SPLITS) break;
   }
-  return splits.filter((value) => value >= low && value <= high);
+  // Of many doublings, every so manieth.
+  const every = Math.ceil(splits.length / (LEAST_SPLITS * 2));
+  return splits.filter((_, index) => index % every === 0);
 }
 
 /** A tick for each point where points are few; whole nines where they are quantiles. */

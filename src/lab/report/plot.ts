@@ -16,6 +16,8 @@ export interface PartAbout {
   readonly x: Axis;
   /** A point in a sentence: "32 connections". */
   readonly at: (x: number) => string;
+  /** More of x is a burden, that brings nobody more of anything: there is no knee to look for. */
+  readonly burden?: boolean;
 }
 
 export interface Series {

@@ -5,7 +5,7 @@ import type { Interval } from "../rank-statistics.ts";
 import { count, digits, memory, time } from "../units.ts";
 import type { Figure } from "./figure.ts";
 import type { Grid, Row } from "./grid.ts";
-import type { Unit } from "./plot.ts";
+import type { PartAbout, Unit } from "./plot.ts";
 
 /** Closer than this is no difference, whatever the intervals say: as `sluice compare` has it. */
 const MARGIN = 0.03;
@@ -27,13 +27,16 @@ export function written(value: number, unit: Unit): string {
 }
 
 /** All that is to be said about a grid; `at` names a point: "32 connections". */
-export function sentences(grid: Grid, at: (x: number) => string): string[] {
+export function sentences(
+  grid: Grid,
+  { at, burden = false }: Pick<PartAbout, "at" | "burden">,
+): string[] {
   const last = lastShared(grid);
   if (last === undefined) return ["Nothing was measured here."];
   const said = [ranking(grid, last, at)];
   const first = grid.xs.findIndex((_, index) => present(grid, index).length > 1);
   if (first >= 0 && first < last) said.push(changeOfPlaces(grid, first, last, at));
-  if (grid.figure.better === "more") said.push(...knees(grid, at));
+  if (grid.figure.better === "more" && !burden) said.push(...knees(grid, at), ...drops(grid));
   else said.push(...growth(grid, at));
   return said.filter((sentence) => sentence !== "");
 }
@@ -45,7 +48,8 @@ export function ranking(grid: Grid, index: number, at: (x: number) => string): s
   if (best === undefined) return "";
   const { figure } = grid;
   const where = at(grid.xs[index] as number);
-  if (others.length === 0) return `${best.name} at ${where}: ${valueText(best.cell, figure)}.`;
+  if (others.length === 0)
+    return `${capital(best.name)} at ${where}: ${valueText(best.cell, figure)}.`;
   const ties = others.filter(({ cell }) => alike(best.cell, cell));
   const alone = ties.length === 0;
   if (ties.length === others.length) {
@@ -55,9 +59,15 @@ export function ranking(grid: Grid, index: number, at: (x: number) => string): s
   const lead = alone
     ? `At ${where} ${best.name} ${figure.best}: ${valueText(best.cell, figure)}.`
     : `At ${where} ${best.name} ${figure.best} (${valueText(best.cell, figure)}), with no difference shown to ${listed(ties.map(({ name }) => name))}.`;
-  const next = others.find(({ cell }) => !alike(best.cell, cell));
+  const rest = others.filter(({ cell }) => !alike(best.cell, cell));
+  const [next] = rest;
   const worst = ranked.at(-1);
   const parts = [lead];
+  // Often zeros: nobody of them is last.
+  if (rest.length > 1 && rest.every(({ cell }) => cell.value === worst?.cell.value)) {
+    const value = gapText(best.cell, rest[0]?.cell ?? best.cell, figure);
+    return `${lead} ${capital(listed(rest.map(({ name }) => name)))} have ${value}.`;
+  }
   if (worst !== undefined && others.length === 1) {
     return `${lead} ${capital(worst.name)} has ${gapText(best.cell, worst.cell, figure)}.`;
   }
@@ -79,7 +89,9 @@ export function alike(a: Interval, b: Interval): boolean {
 
 export function listed(names: readonly string[]): string {
   if (names.length < 2) return names.join("");
-  return `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
+  // "C, epoll" is one.
+  const between = names.some((name) => name.includes(",")) ? "; " : ", ";
+  return `${names.slice(0, -1).join(between)} and ${names.at(-1)}`;
 }
 
 function changeOfPlaces(
@@ -107,13 +119,10 @@ function knees(grid: Grid, at: (x: number) => string): string[] {
   if (grid.xs.length < 3) return [];
   const byX = new Map<number, string[]>();
   const growing: string[] = [];
-  const falling: string[] = [];
   for (const row of grid.rows) {
     const knee = kneeOf(grid, row);
     if (knee === undefined) growing.push(row.contender);
     else byX.set(knee, [...(byX.get(knee) ?? []), row.contender]);
-    const drop = dropOf(grid, row);
-    if (drop !== undefined) falling.push(drop);
   }
   const said = [...byX]
     .sort(([a], [b]) => a - b)
@@ -127,8 +136,13 @@ function knees(grid: Grid, at: (x: number) => string): string[] {
     parts.push(
       `${capital(listed(growing))} still ${growing.length > 1 ? "gain" : "gains"} at the end.`,
     );
-  if (falling.length > 0) parts.push(`${capital(falling.join("; "))}.`);
   return parts;
+}
+
+/** Who has less at the end than at its best. */
+function drops(grid: Grid): string[] {
+  const falling = grid.rows.flatMap((row) => dropOf(grid, row) ?? []);
+  return falling.length === 0 ? [] : [`${capital(falling.join("; "))}.`];
 }
 
 function kneeOf(grid: Grid, row: Row): number | undefined {
@@ -155,7 +169,7 @@ function dropOf(grid: Grid, row: Row): string | undefined {
   return `${row.contender} loses ${lost} % again from its best (${written(most.value, grid.figure.unit)}) to the end (${written(last.value, grid.figure.unit)})`;
 }
 
-/** How much a cost grows along the axis: the most and the least. */
+/** How much a cost grows along the axis, or what a burden leaves of a gain: the most and the least. */
 function growth(grid: Grid, at: (x: number) => string): string[] {
   const grown = grid.rows.flatMap((row) => {
     const known = row.cells.flatMap((cell, index) => (cell === undefined ? [] : [{ cell, index }]));
@@ -169,9 +183,12 @@ function growth(grid: Grid, at: (x: number) => string): string[] {
   const { unit } = grid.figure;
   const text = ({ row, from, to }: (typeof grown)[number]) =>
     `${row.contender} (${written(from.cell.value, unit)} at ${at(grid.xs[from.index] as number)}, ${written(to.cell.value, unit)} at ${at(grid.xs[to.index] as number)}: ${change(from.cell, to.cell)})`;
-  const verb = most.factor < 1 ? "All fall, least" : "It grows most";
-  if (most === least) return [`${capital(text(most))}.`];
-  return [`${verb} for ${text(most)}, ${most.factor < 1 ? "most" : "least"} for ${text(least)}.`];
+  const falls = (one: (typeof grown)[number]) =>
+    one.factor < 1 && !alike(one.from.cell, one.to.cell);
+  if (most === least) return [`It ${falls(most) ? "falls" : "grows"} for ${text(most)}.`];
+  if (falls(most)) return [`All fall, least for ${text(most)}, most for ${text(least)}.`];
+  const other = falls(least) ? "and falls" : "least";
+  return [`It grows most for ${text(most)}, ${other} for ${text(least)}.`];
 }
 
 function change(from: Interval, to: Interval): string {
@@ -222,13 +239,15 @@ function gapText(best: Interval, other: Interval, { unit, better }: Figure): str
 
 function rangeText(ranked: readonly Ranked[], { unit }: Figure): string {
   const values = ranked.map(({ cell }) => cell.value);
+  if (new Set(values).size === 1) return `${written(values[0] ?? 0, unit)} each`;
   return `${written(Math.min(...values), unit)} to ${written(Math.max(...values), unit)}`;
 }
 
 function percent(factor: number): string {
-  return `${factor >= 1 ? "+" : ""}${((factor - 1) * 100).toFixed(0)} %`;
+  return `${factor >= 1 ? "+" : "−"}${(Math.abs(factor - 1) * 100).toFixed(0)} %`;
 }
 
-function capital(text: string): string {
+/** As a sentence begins. */
+export function capital(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
