@@ -37,9 +37,11 @@ export class LoadView {
     this.end();
     const { response, errors } = stage;
     const failed = errors.length === 0 ? "" : `, ${errors[0]?.count} × ${errors[0]?.code}`;
-    this.#out.write(
-      `${count(stage.wantedRate)}/s: ${count(stage.messagesPerSecond)}/s answered, p50 ${time(response.p50)}, p99 ${time(response.p99)}${failed}\n`,
-    );
+    const answered =
+      response.count === 0
+        ? "nothing answered"
+        : `${count(stage.messagesPerSecond)}/s answered, p50 ${time(response.p50)}, p99 ${time(response.p99)}`;
+    this.#out.write(`${count(stage.wantedRate)}/s: ${answered}${failed}\n`);
   }
 
   end(): void {

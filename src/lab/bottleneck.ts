@@ -31,6 +31,8 @@ export function bottleneckOf(evidence: BottleneckEvidence): string | null {
 
 function lateness(evidence: BottleneckEvidence): string | null {
   const { lateness: late, response, threads, windowMs } = evidence;
+  // Where nothing was answered, no figure is the generator's.
+  if (response.count === 0) return null;
   if (late.p99 < LATE_US || late.p99 < response.p99 * LATE_SHARE) return null;
   const waited = Math.max(...threads.map(({ keptWaitingMs }) => keptWaitingMs / windowMs));
   const remedy =

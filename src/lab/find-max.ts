@@ -1,4 +1,5 @@
-// The highest rate at which a condition holds: doubled until it does not, then halved in between.
+// The highest rate at which a condition holds: doubled until it does not, then halved in between. It ends at once where nothing
+// is answered at all.
 //
 // A rate meets the condition when the quantile is below its limit, nothing failed, and the rate was kept: a target that
 // answers fast only because less was asked of it has not passed.
@@ -45,7 +46,10 @@ export function whyNot(condition: Condition, stage: StageResult): string | undef
   const { wantedRate, response, errors } = stage;
   const [error] = errors;
   const rate = Math.round(wantedRate);
-  if (error !== undefined) return `at ${rate}/s there were errors (${error.count} × ${error.code})`;
+  if (error !== undefined) {
+    const what = response.count === 0 ? "nothing was answered" : "there were errors";
+    return `at ${rate}/s ${what} (${error.count} × ${error.code})`;
+  }
   const value = condition.valueUs(response);
   if (value >= condition.limitUs) {
     return `at ${rate}/s ${condition.text} does not hold: it is ${(value / 1000).toFixed(3)} ms`;
@@ -76,6 +80,8 @@ export async function findMax(
       failed = rate;
       generatorGaveOut = stage.generator.bottleneck !== null;
       why = generatorGaveOut ? `at ${Math.round(rate)}/s the generator was the bottleneck` : reason;
+      // Nobody is there, or it speaks something else: a lower rate does not help, and each step takes its time-outs.
+      if (stage.response.count === 0 && stage.errors.length > 0) break;
     }
     const next = nextRate(passed, failed);
     if (next === undefined) break;

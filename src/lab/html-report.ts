@@ -24,8 +24,8 @@ interface Series {
 }
 
 export function htmlReport(result: LoadResult): string {
-  const { machine, plan } = result;
-  const title = headline(plan);
+  const { machine } = result;
+  const title = headline(result);
   const about = `${result.startedAt} · sluice ${result.sluice} · Node ${machine.node} · ${machine.platform} ${machine.kernel} · ${machine.cores} cores, ${machine.cpu} · sluice load ${result.arguments.join(" ")}`;
   const body = [
     `<h1>${escapeHtml(title)}</h1>`,

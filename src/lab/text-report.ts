@@ -10,6 +10,8 @@ import type {
 import { bytes, count, memory, time } from "./units.ts";
 
 const COLUMNS = ["min", "mean", "p50", "p90", "p99", "p99.9", "p99.99", "max"] as const;
+/** A time that nothing had. */
+const NONE = "-";
 const LABEL = 12;
 const WIDTH = 10;
 const LONGEST_COMMAND = 60;
@@ -17,7 +19,7 @@ const LONGEST_COMMAND = 60;
 const DISTURBED_MS = 20;
 
 export function textReport(result: LoadResult): string {
-  const lines = [headline(result.plan), conditions(result), ""];
+  const lines = [headline(result), conditions(result), ""];
   const [only] = result.stages;
   if (result.stages.length === 1 && only !== undefined) lines.push(...oneStage(result.plan, only));
   else lines.push(...severalStages(result));
@@ -25,9 +27,10 @@ export function textReport(result: LoadResult): string {
     const { condition, rate, why } = result.findMax;
     lines.push(
       "",
-      rate > 0 ? `${condition} holds up to ${count(rate)}/s` : `${condition}: nowhere`,
+      ...(rate > 0
+        ? [`${condition} holds up to ${count(rate)}/s`, `no higher, since ${why}`]
+        : [`${condition} holds at no rate that was tried: ${why}`]),
     );
-    lines.push(`no higher, since ${why}`);
   }
   lines.push(...ownStatistics(result));
   if (result.interrupted) lines.push("", "interrupted: this is what there was so far");
@@ -35,20 +38,31 @@ export function textReport(result: LoadResult): string {
 }
 
 /** What was run, in a line. */
-export function headline(plan: PlanFigures): string {
+export function headline({ plan, stages, findMax }: LoadResult): string {
   const { workload, size, mode, connections, idle, depth, rate } = plan;
   const parts = [size === "" ? workload : `${workload}, ${size} bytes`];
   if (mode === "closed") parts.push(`closed loop, ${depth} in flight on each connection`);
-  if (mode === "open") parts.push(`open loop, ${count(rate)}/s`);
+  if (findMax !== null) parts.push(`open loops, in search of the highest rate`);
+  else if (stages.length > 1) parts.push(`open loops, ${rateRange(stages)}`);
+  else if (mode === "open") parts.push(`open loop, ${count(rate)}/s`);
   if (mode === "churn") parts.push("churn: connect, exchange, close");
-  if (connections > 0) parts.push(`${count(connections)} connections`);
-  if (idle > 0) parts.push(`${count(idle)} idle connections`);
+  if (connections > 0) parts.push(several(connections, "connection"));
+  if (idle > 0) parts.push(several(idle, "idle connection"));
   return `${plan.target}: ${parts.join(", ")}`;
+}
+
+function rateRange(stages: readonly StageResult[]): string {
+  const [from, to] = [stages[0], stages.at(-1)].map((stage) => count(stage?.wantedRate ?? 0));
+  return `${from}/s to ${to}/s`;
+}
+
+function several(n: number, what: string): string {
+  return `${count(n)} ${what}${n === 1 ? "" : "s"}`;
 }
 
 function conditions({ plan, stages }: LoadResult): string {
   const seconds = stages.reduce((sum, stage) => sum + stage.seconds, 0);
-  const threads = plan.threads === 1 ? "1 thread" : `${plan.threads} threads`;
+  const threads = several(plan.threads, "thread");
   const checked = plan.verified ? "content checked" : "content not checked";
   return `${seconds.toFixed(1)} s measured after ${(plan.warmUpMs / 1000).toFixed(1)} s of warm-up, ${threads}, ${plan.driver} driver, seed ${plan.seed}, ${checked}`;
 }
@@ -90,10 +104,9 @@ function severalStages({ stages }: LoadResult): string[] {
       count(stage.wantedRate),
       count(stage.sentPerSecond),
       count(stage.messagesPerSecond),
-      time(response.p50),
-      time(response.p99),
-      time(response.p99_9),
-      time(response.max),
+      ...[response.p50, response.p99, response.p99_9, response.max].map((us) =>
+        response.count === 0 ? NONE : time(us),
+      ),
       count(errors.reduce((sum, error) => sum + error.count, 0)),
     ];
     const mark = stage.generator.bottleneck === null ? "" : "  the generator was late";
@@ -121,7 +134,7 @@ function aboutServer({ server, seconds }: StageResult): string[] {
     ),
     row(
       "",
-      `${server.threads} threads, ${count(server.descriptors)} descriptors, ${perSecond(server.voluntarySwitches)} + ${perSecond(server.involuntarySwitches)} context switches/s`,
+      `${several(server.threads, "thread")}, ${several(server.descriptors, "descriptor")}, ${perSecond(server.voluntarySwitches)} + ${perSecond(server.involuntarySwitches)} context switches/s`,
     ),
   ];
 }

@@ -72,3 +72,9 @@ test("idle connections have no pace", () => {
   const idle = { ...EVIDENCE, mode: "idle", threads: FULL, server: null } as const;
   assert.equal(bottleneckOf(idle), null);
 });
+
+test("nobody was late where nothing was answered", () => {
+  const response = latencyFigures(new LatencyHistogram());
+  const silent = { ...EVIDENCE, mode: "open", lateness: always(5000), response } as const;
+  assert.equal(bottleneckOf(silent), null);
+});

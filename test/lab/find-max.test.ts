@@ -52,6 +52,18 @@ describe("the search", () => {
     );
   });
 
+  test("ends at once where nothing is answered", async () => {
+    const none = latencyFigures(new LatencyHistogram());
+    const errors = [{ code: "TIMEOUT", count: 4, text: "" }];
+    const rates: number[] = [];
+    const { rate, why } = await findMax(P99, 1000, async (at) => {
+      rates.push(at);
+      return stage(at, 1, { messages: 0, messagesPerSecond: 0, response: none, errors });
+    });
+    assert.deepEqual([rate, rates], [0, [1000]]);
+    assert.equal(why, "at 1000/s nothing was answered (4 × TIMEOUT)");
+  });
+
   test("finds nothing where nothing holds", async () => {
     const { rate, failedRate, why } = await findMax(P99, 8, async (at) => stage(at, 6000));
     assert.deepEqual([rate, failedRate], [0, 1]);

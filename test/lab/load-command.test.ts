@@ -98,6 +98,23 @@ describe("sluice load", { concurrency: 3 }, () => {
     assert.match(searched.findMax?.why ?? "", /^at 1\/s /);
   });
 
+  test("a search where nobody listens ends at once, and says so", async (t) => {
+    const { address } = await knownTarget(t, "reset");
+    const at = formatAddress(address);
+    const search = ["--find-max", "p99<5ms", "--connections", "1"];
+    const child = Child.cli(t, "load", at, ...search, ...TIMES);
+    assert.equal((await child.exit()).code, 1, child.story());
+    assert.match(
+      child.stdout,
+      /: echo, 64 bytes, open loops, in search of the highest rate, 1 connection\n/,
+    );
+    assert.match(
+      child.stdout,
+      /^p99<5ms holds at no rate that was tried: at 1000\/s nothing was answered \(1 × ECONNRESET\)$/m,
+    );
+    assert.match(child.stderr, /^1,000\/s: nothing answered, 1 × ECONNRESET$/m);
+  });
+
   test("a server of its own, and churn", async (t) => {
     const command = `${process.execPath} src/cli/main.ts serve --port {port} --model event-loop --json`;
     const child = Child.cli(t, "load", "--server", command, ...SHORT, "--churn");
