@@ -293,7 +293,8 @@ export class Generator implements DriverEvents, Paced {
   }
 
   #ended(connection: LoadConnection, result: number, nowMs: number): void {
-    const detail = connection.outstanding === 0 ? "" : unanswered(connection);
+    const said = this.#workload.ended?.(connection.session);
+    const detail = said ?? (connection.outstanding === 0 ? "" : unanswered(connection));
     if (result < 0) {
       this.#failed(connection, errnoName(result), errnoDetail(result, detail), nowMs);
     } else {

@@ -227,6 +227,37 @@ describe("real servers understand", { concurrency: 4 }, () => {
       assert.deepEqual(errorCodes(await load(target, { ...options, verify: false })), []);
     });
   }
+
+  test("http: a server that ends connections after so many requests has said so", async (t) => {
+    const served = new WeakMap<object, number>();
+    const target = await httpServer(t, ({ socket }, response) => {
+      const count = (served.get(socket) ?? 0) + 1;
+      served.set(socket, count);
+      if (count === 5) response.setHeader("Connection", "close");
+      response.end("ok");
+    });
+    const result = await load({ address: target }, { workload: "http" });
+    assert.deepEqual(errorCodes(result), ["2 × END_OF_STREAM"]);
+    const [error] = onlyStage(result).errors;
+    assert.match(
+      error?.text ?? "",
+      /it had said "Connection: close", .*keepalive_requests.*--churn/,
+    );
+    // Who closes himself is not told so.
+    const churning = await load({ address: target }, { workload: "http", mode: "churn" });
+    assert.deepEqual(errorCodes(churning), []);
+  });
+
+  test("http: its answers are known for what they are", async (t) => {
+    const target = await httpServer(t, (_request, response) => response.end("ok"));
+    const result = await load({ address: target });
+    assert.deepEqual(errorCodes(result), ["2 × WRONG_CONTENT"]);
+    const [error] = onlyStage(result).errors;
+    assert.match(
+      error?.text ?? "",
+      /^"HTTP\/1\.1 400 .*" came instead of an echo: an HTTP server takes --workload http$/,
+    );
+  });
 });
 
 describe("a scenario", () => {

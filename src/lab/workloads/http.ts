@@ -24,13 +24,20 @@ interface HttpSession extends Place {
   left: number;
   /** What has come of a head or a line that is not complete. */
   kept: Buffer;
+  /** Its last answer has said so. */
+  closes: boolean;
 }
 
 interface Head {
   readonly status: number;
   /** Bytes of the body; −1: in chunks. */
   readonly length: number;
+  /** The server ends the connection behind this response. */
+  readonly closes: boolean;
 }
+
+const CLOSES =
+  'it had said "Connection: close", as servers do after so many requests (nginx: keepalive_requests, 1000 by default): allow more there, or use --churn';
 
 export function http({ path, host, report }: WorkloadContext): Workload {
   const request = `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nUser-Agent: sluice\r\nAccept: */*\r\n\r\n`;
@@ -43,7 +50,7 @@ class HttpAnswers implements Workload<HttpSession> {
   readonly #requests: Tape;
   readonly #report: WorkloadContext["report"];
   #lastBytes = Buffer.alloc(0);
-  #lastHead: Head = { status: 200, length: 0 };
+  #lastHead: Head = { status: 200, length: 0, closes: false };
 
   constructor(requests: Tape, report: WorkloadContext["report"]) {
     this.#requests = requests;
@@ -57,7 +64,7 @@ class HttpAnswers implements Workload<HttpSession> {
   }
 
   session(index: number): HttpSession {
-    return { ...this.#requests.place(index), state: HEAD, left: 0, kept: NOTHING };
+    return { ...this.#requests.place(index), state: HEAD, left: 0, kept: NOTHING, closes: false };
   }
 
   compose(session: HttpSession, most: number): number {
@@ -82,6 +89,10 @@ class HttpAnswers implements Workload<HttpSession> {
       }
     }
     return complete;
+  }
+
+  ended({ closes }: HttpSession): string | undefined {
+    return closes ? CLOSES : undefined;
   }
 
   #head(session: HttpSession, input: Buffer, at: number, end: number): number {
@@ -120,6 +131,7 @@ const NOTHING = Buffer.alloc(0);
 function begin(session: HttpSession, head: Head): void {
   session.state = head.length < 0 ? CHUNK_SIZE : BODY;
   session.left = Math.max(head.length, 0);
+  session.closes = head.closes;
 }
 
 /** The line of a chunk's size, or of a trailer. */
@@ -149,8 +161,9 @@ function line(session: HttpSession, input: Buffer, at: number, end: number): num
 function parseHead(text: string): Head {
   const status = /^HTTP\/1\.[01] (\d{3})/.exec(text);
   if (status === null) throw wrong(`"${text.slice(0, 40)}" is no status line of HTTP/1`);
+  const closes = /^connection:.*\bclose\b/im.test(text);
   if (/^transfer-encoding:.*\bchunked\b/im.test(text)) {
-    return { status: Number(status[1]), length: -1 };
+    return { status: Number(status[1]), length: -1, closes };
   }
   const length = /^content-length:\s*(\d+)\s*$/im.exec(text);
   const code = Number(status[1]);
@@ -159,7 +172,7 @@ function parseHead(text: string): Head {
       "a response without Content-Length that is not chunked: its end is that of the stream",
     );
   }
-  return { status: code, length: Number(length?.[1] ?? 0) };
+  return { status: code, length: Number(length?.[1] ?? 0), closes };
 }
 
 function wrong(text: string): AnswerError {

@@ -10,7 +10,11 @@ import { AnswerError, type Workload } from "./workload.ts";
 /** Up to here a loop over words is faster than a call into C++ (measured: 38 against 119 ns for 64 bytes). */
 const SHORT_BYTES = 192;
 /** How servers of line protocols, and of SWP/1, answer what they do not understand. */
-const ERROR_LINE = "-ERR";
+/** How answers of other protocols than the one that was asked in begin, and which workload is for them. */
+const OTHERS: Readonly<Record<string, string>> = {
+  "-ERR": "an SWP/1 service takes --workload swp, a RESP server --workload resp",
+  "HTTP/": "an HTTP server takes --workload http",
+};
 const LONGEST_LINE = 1024;
 const LF = 10;
 
@@ -143,10 +147,11 @@ export class KnownAnswers implements Workload<KnownSession> {
       session.line = this.#model.toString("latin1", start, position);
       return;
     }
-    if (input.toString("latin1", at, at + ERROR_LINE.length) === ERROR_LINE) {
-      const line = input.toString("latin1", at, at + LONGEST_LINE).split(/[\r\n]/, 1)[0];
-      const what = "an SWP/1 service takes --workload swp, a RESP server --workload resp";
-      throw new AnswerError("WRONG_CONTENT", `"${line}" came instead of an echo: ${what}`);
+    // A piece is as long as is expected: there may be more behind it.
+    const line = input.toString("latin1", at, at + LONGEST_LINE).split(/[\r\n]/, 1)[0] ?? "";
+    const other = Object.keys(OTHERS).find((start) => line.startsWith(start));
+    if (other !== undefined) {
+      throw new AnswerError("WRONG_CONTENT", `"${line}" came instead of an echo: ${OTHERS[other]}`);
     }
     let n = 0;
     while (n < length && input[at + n] === this.#model[position + n]) n++;

@@ -33,6 +33,8 @@ export interface Workload<Session = unknown> {
    * @throws AnswerError when they are wrong in a way after which the connection is of no use
    */
   received(session: Session, input: Buffer, offset: number, length: number): number;
+  /** The target has ended the stream: what it had said about that, for people; undefined when nothing. */
+  ended?(session: Session): string | undefined;
 }
 
 /** What a workload is made with. */
