@@ -63,7 +63,7 @@ With:
   --driver D        auto, ${CHOICES.join(", ")} (default auto)
 
 Output:
-  --json FILE       all figures (- for standard output)
+  --json FILE       all figures; one of these FILEs may be -, standard output, instead of the text
   --hgrm FILE       response times as an HDR histogram's percentiles (of the last stage)
   --html FILE       a page with plots
   --quiet           no progress
@@ -124,9 +124,11 @@ async function run(args: readonly string[]): Promise<number> {
   if (values.server === undefined ? positionals.length !== 1 : positionals.length > 0) {
     throw new UsageError("load takes one target, like 127.0.0.1:7000, or a --server to start");
   }
-  for (const file of [values.json, values.hgrm, values.html]) {
-    if (file !== undefined && file !== "-") needWritable(file);
+  const outputs = [values.json, values.hgrm, values.html];
+  if (outputs.filter((file) => file === "-").length > 1) {
+    throw new UsageError("--json, --hgrm and --html: only one of them can go to standard output");
   }
+  for (const file of outputs) if (file !== undefined && file !== "-") needWritable(file);
   const server = await startedServer(values);
   try {
     const address = server?.address ?? (await resolveTarget(positionals[0] ?? ""));

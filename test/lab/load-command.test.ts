@@ -154,6 +154,7 @@ describe("sluice load", { concurrency: 3 }, () => {
     [["1", "--json", "/no/such/folder/x.json"], /there is no folder \/no\/such\/folder/],
     [["1", "--html", "/proc"], /\/proc is a directory/],
     [["1", "--hgrm", "/proc/x.hgrm"], /cannot be written/],
+    [["1", "--json", "-", "--hgrm", "-"], /only one of them can go to standard output/],
     [["127.0.0.1:0"], /"127\.0\.0\.1:0" is no endpoint: HOST:PORT, /],
     [["no.such.host.invalid:1"], /there is no host named no\.such\.host\.invalid/],
     [["1", "--rate", "0"], /--rate takes messages\/s, a number above 0, not "0"/],

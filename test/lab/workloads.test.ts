@@ -297,7 +297,29 @@ describe("a scenario", () => {
       };`;
     const target = await knownTarget(t, "echo");
     const options = { workload: "scenario", scenario: scenarioFile(t, text), threads: 2 } as const;
-    await assert.rejects(load(target, options), /^Error: no more words$/);
+    await assert.rejects(load(target, options), {
+      name: "OptionError",
+      message: /scenario\.ts threw in request: no more words \(line 5\)$/,
+    });
+    const bad = 'export default { codec: lines(), request: () => "a", answer: () => null.a };';
+    const judging = { workload: "scenario", scenario: scenarioFile(t, bad) } as const;
+    await assert.rejects(load(target, judging), /scenario\.ts threw in answer: .* \(line 2\)$/);
+  });
+
+  test("that cannot be loaded is named", async (t) => {
+    const target = await knownTarget(t, "echo");
+    const says = [
+      ["export default {{", /scenario\.ts cannot be loaded: /],
+      ['import "no-such-package"; export default 1;', /cannot be loaded: Cannot find package 'no-/],
+      ["throw new Error('at once');", /scenario\.ts cannot be loaded: at once \(line 2\)$/],
+    ] as const;
+    for (const [text, message] of says) {
+      const scenario = scenarioFile(t, text);
+      await assert.rejects(load(target, { workload: "scenario", scenario }), {
+        name: "OptionError",
+        message,
+      });
+    }
   });
 
   test("that is none is refused", async (t) => {

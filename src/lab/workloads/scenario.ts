@@ -45,12 +45,30 @@ const LARGEST_PART = 256 * KIB;
 
 export async function scenarioWorkload(context: WorkloadContext): Promise<Workload> {
   if (context.scenario === undefined) throw new OptionError("a scenario needs a file");
-  const module: { readonly default?: unknown } = await import(context.scenario);
-  return new ScenarioWorkload(checked(module.default, context.scenario), context);
+  const url = context.scenario;
+  const module: { readonly default?: unknown } = await import(url).catch((error) => {
+    throw thrown(error, url, "cannot be loaded");
+  });
+  return new ScenarioWorkload(checked(module.default, url), context, url);
+}
+
+/** What the user's module threw, with the place in it: alone it does not say whose mistake it is. */
+function thrown(error: unknown, url: string, what: string): OptionError {
+  if (error instanceof OptionError) return error;
+  const [message, stack] =
+    error instanceof Error ? [error.message, error.stack ?? ""] : [String(error), ""];
+  const from = stack.indexOf(url);
+  const line = from < 0 ? undefined : /^:(\d+)/.exec(stack.slice(from + url.length))?.[1];
+  const place = line === undefined ? "" : ` (line ${line})`;
+  return new OptionError(`${fileOf(url)} ${what}: ${message}${place}`);
+}
+
+function fileOf(url: string): string {
+  return decodeURIComponent(new URL(url).pathname);
 }
 
 function checked(table: unknown, where: string): AnyScenario {
-  const name = decodeURIComponent(new URL(where).pathname);
+  const name = fileOf(where);
   const has = (member: string, type: string) =>
     typeof table === "object" && table !== null && typeof Reflect.get(table, member) === type;
   if (!has("codec", "object") || !has("request", "function")) {
@@ -63,14 +81,16 @@ class ScenarioWorkload implements Workload<ScenarioSession> {
   readonly batch = { offset: 0, length: 0 };
   readonly outputBytes: number;
   readonly #scenario: AnyScenario;
+  readonly #url: string;
   readonly #random: () => number;
   readonly #report: WorkloadContext["report"];
   readonly #partBytes: number;
   readonly #chunk = new Chunk();
   #writer = new PartWriter(Buffer.alloc(0));
 
-  constructor(table: AnyScenario, { connections, random, report }: WorkloadContext) {
+  constructor(table: AnyScenario, { connections, random, report }: WorkloadContext, url: string) {
     this.#scenario = table;
+    this.#url = url;
     this.#random = () => random.fraction();
     this.#report = report;
     this.#partBytes = Math.min(LARGEST_PART, Math.floor(MOST_OUTPUT_BYTES / connections));
@@ -83,7 +103,11 @@ class ScenarioWorkload implements Workload<ScenarioSession> {
 
   session(index: number): ScenarioSession {
     const { codec, state } = this.#scenario;
-    return { index, state: state?.(this.#random), decoder: codec.decoder() };
+    try {
+      return { index, state: state?.(this.#random), decoder: codec.decoder() };
+    } catch (error) {
+      throw thrown(error, this.#url, "threw in state");
+    }
   }
 
   compose(session: ScenarioSession, most: number): number {
@@ -92,9 +116,13 @@ class ScenarioWorkload implements Workload<ScenarioSession> {
     const writer = this.#writer.begin(start, start + this.#partBytes);
     let taken = 0;
     // A quarter is kept free for the last one: its size is not known before.
-    while (taken < most && writer.at - start < this.#partBytes * 0.75) {
-      codec.encode(request(session.state), writer);
-      taken++;
+    try {
+      while (taken < most && writer.at - start < this.#partBytes * 0.75) {
+        codec.encode(request(session.state), writer);
+        taken++;
+      }
+    } catch (error) {
+      throw thrown(error, this.#url, "threw in request");
     }
     this.batch.offset = start;
     this.batch.length = writer.at - start;
@@ -110,8 +138,16 @@ class ScenarioWorkload implements Workload<ScenarioSession> {
       const message = decodeNext(session.decoder, chunk);
       if (message === undefined) return complete;
       complete++;
-      const wrong = answer?.(session.state, message);
+      const wrong = answer === undefined ? undefined : this.#judge(session.state, message);
       if (wrong !== undefined) this.#report(wrong, "the scenario says so");
+    }
+  }
+
+  #judge(state: unknown, message: unknown): string | undefined {
+    try {
+      return this.#scenario.answer?.(state, message);
+    } catch (error) {
+      throw thrown(error, this.#url, "threw in answer");
     }
   }
 }
