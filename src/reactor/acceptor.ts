@@ -3,10 +3,11 @@
 // Nothing that the kernel has queued is ever thrown away for our want of room: accepting stops, the backlog waits, and
 // accepting goes on when there is room again. After EMFILE and its kin that is tried with a back-off, never in a loop.
 
-import type { Driver, Handle } from "../driver/driver.ts";
+import { deferred } from "../deferred.ts";
+import type { Driver, Handle, ListenTarget } from "../driver/driver.ts";
 import type { Limits } from "../limits.ts";
 import type { Address } from "../sys/address.ts";
-import { EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM } from "../sys/errno.ts";
+import { EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, SystemError } from "../sys/errno.ts";
 import { ACCEPT_ERRORS, REFUSED } from "./counters.ts";
 
 const FIRST_BACKOFF_MS = 5;
@@ -26,6 +27,8 @@ export class Acceptor {
   readonly #limits: Limits;
   readonly #counters: Float64Array;
   readonly #listeners = new Set<Handle>();
+  /** Asked for, and not yet known whether they can be had. */
+  readonly #opening = new Map<Handle, { resolve: () => void; reject: (error: Error) => void }>();
   readonly #perAddress = new Map<string, number>();
   #stopped = 0;
   #backoffMs = 0;
@@ -36,6 +39,25 @@ export class Acceptor {
     this.#driver = driver;
     this.#limits = limits;
     this.#counters = counters;
+  }
+
+  /** Resolves with the listener once it accepts. @throws SystemError (EADDRINUSE, EACCES, …) */
+  async listen(target: ListenTarget): Promise<Handle> {
+    const listener = this.#driver.listen(target);
+    if (listener < 0) throw new SystemError("listen", listener);
+    const { promise, resolve, reject } = deferred<void>();
+    this.#opening.set(listener, { resolve, reject });
+    await promise;
+    this.add(listener);
+    return listener;
+  }
+
+  /** What the driver says of one that was asked for: 0, or −errno. */
+  listening(listener: Handle, result: number): void {
+    const opening = this.#opening.get(listener);
+    this.#opening.delete(listener);
+    if (result < 0) opening?.reject(new SystemError("listen", result));
+    else opening?.resolve();
   }
 
   add(listener: Handle): void {

@@ -17,26 +17,13 @@ import { ownThread } from "../sys/thread-time.ts";
 import { Acceptor } from "./acceptor.ts";
 import { Closing } from "./closing.ts";
 import { Connecting, type ConnectTarget, connectFailure } from "./connecting.ts";
+import { GONE, HAS_SPOKEN, MOVING, type ReactorConnection } from "./connection.ts";
 import {
-  ADOPTABLE,
-  BUSY,
-  GONE,
-  HAS_SPOKEN,
-  HELD,
-  MOVING,
-  ReactorConnection,
-} from "./connection.ts";
-import {
-  ACCEPTED,
-  ADOPTED,
-  ARRIVED,
   BUFFER_STARVATION,
   BYTES_RECEIVED,
   BYTES_SENT,
   CLOSED,
-  CONNECTIONS,
   DEPARTED,
-  HANDLER_ERRORS,
   OUTPUT_BYTES,
   TURNS,
 } from "./counters.ts";
@@ -50,6 +37,7 @@ import { type Mail, Publishing } from "./publishing.ts";
 import { IN_CALLBACK, Pulse } from "./pulse.ts";
 import type { ReactorOptions } from "./reactor-options.ts";
 import { Rest } from "./rest.ts";
+import { Roster } from "./roster.ts";
 import { SendQueue } from "./send-queue.ts";
 import { Silence } from "./silence.ts";
 import { Writing } from "./writing.ts";
@@ -68,6 +56,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
   readonly moving: Moving<Message, Sent, State>;
   /** Only where connections may outlive this thread. */
   readonly rest: Rest | undefined;
+  readonly roster: Roster<Message, Sent, State>;
   readonly #milestones: Milestones<Message, Sent, State>;
   readonly publishing: Publishing<Message, Sent, State>;
   readonly #mail: Mail | undefined;
@@ -81,16 +70,14 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
   readonly #deadlines: Deadlines;
   readonly #sends: SendQueue;
   readonly #silence: Silence<Message, Sent, State>;
-  readonly #connections: (ReactorConnection<Message, Sent, State> | undefined)[];
+  /** The roster's own. */
+  readonly #connections: readonly (ReactorConnection<Message, Sent, State> | undefined)[];
   /** Accepted when there was no more room; paused, and nobody knows of them yet. */
   readonly #waiting: Handle[] = [];
-  readonly #listening = new Map<Handle, { resolve: () => void; reject: (error: Error) => void }>();
-  #count = 0;
   /** The time of this turn, or −1 before it was asked for. */
   #nowMs = -1;
   #draining = false;
   #emptied: (() => void) | undefined;
-  readonly #ids: Int32Array;
 
   constructor(options: ReactorOptions<Message, Sent, State>) {
     this.#table = handlerTable(options.handlers, options.report, options.compute);
@@ -98,7 +85,8 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     this.#counters = options.counters;
     this.#pulse = new Pulse(options.pulse);
     if (options.pulse !== undefined) this.#pulse.belongsTo(ownThread());
-    this.#connections = new Array(options.slots);
+    this.roster = new Roster(this, this.#table, options);
+    this.#connections = this.roster.connections;
     this.driver = options.makeDriver(this);
     this.#deadlines = new Deadlines(options.slots, TICK_MS, this.driver.now());
     const rest = options.rests === undefined ? undefined : new Rest(options.rests);
@@ -109,7 +97,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     const { driver, limits } = this;
     const { counters } = options;
     this.closing = new Closing(driver, limits, this.#deadlines, counters, rest);
-    this.writing = new Writing(limits, options.overflow, this.#sends, this.closing);
+    this.writing = new Writing(driver, limits, options.overflow, this.#sends, this.closing);
     this.#mail = options.mail;
     this.publishing = new Publishing(options, this.#table.codec, this.#sends.arena, this);
     this.#silence = new Silence(limits, this.#deadlines, this.#sends, this.closing);
@@ -127,7 +115,6 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     this.#placement = options.placement && new Placement(options.placement, driver);
     this.#connecting = new Connecting(driver, this.#deadlines);
     this.#emptied = options.emptied;
-    this.#ids = options.ids ?? new Int32Array(1);
     this.moving = this.#makeMoving();
     this.incoming.boundary = (connection) => this.moving.proceed(connection);
   }
@@ -140,7 +127,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
       sends: this.#sends,
       rest: this.rest,
       serves: (connection) => connection.table === this.#table,
-      hasRoom: () => !this.#draining && this.#count < this.limits.connections,
+      hasRoom: () => !this.#draining && this.roster.count < this.limits.connections,
       arrived: (handle, moved) => this.#enter(handle, moved),
       departed: (connection) => {
         this.#leave(connection);
@@ -148,39 +135,21 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
         this.#left();
       },
       returned: (connection, handle) => {
-        this.#connections[slotOf(connection.handle)] = undefined;
         this.#deadlines.clear(slotOf(connection.handle));
-        connection.handle = handle;
-        this.#connections[slotOf(handle)] = connection;
+        this.roster.rename(connection, handle);
         if ((connection.flags & GONE) === 0) this.#deadlines.set(slotOf(handle), this.nowMs());
       },
     });
   }
 
-  /** Connections that may be moved away, those with nothing to do first. */
-  *movable(): Generator<ReactorConnection<Message, Sent, State>> {
-    const busy: ReactorConnection<Message, Sent, State>[] = [];
-    for (const connection of this.#connections) {
-      if (connection === undefined) continue;
-      if ((connection.flags & BUSY) !== 0 || connection.pendingBytes > 0) busy.push(connection);
-      else yield connection;
-    }
-    yield* busy;
-  }
-
   /** Connections of this reactor. */
   get count(): number {
-    return this.#count;
+    return this.roster.count;
   }
 
   /** Resolves with the listener once it accepts. @throws SystemError (EADDRINUSE, EACCES, …) */
   async listen(target: ListenTarget): Promise<Handle> {
-    const listener = this.driver.listen(target);
-    if (listener < 0) throw new SystemError("listen", listener);
-    const { promise, resolve, reject } = deferred<void>();
-    this.#listening.set(listener, { resolve, reject });
-    await promise;
-    this.#acceptor.add(listener);
+    const listener = await this.#acceptor.listen(target);
     this.#placement?.open();
     return listener;
   }
@@ -197,7 +166,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     handlers?: Handlers<Message, Sent, State>,
     report?: (error: unknown) => void,
   ): Promise<ReactorConnection<Message, Sent, State>> {
-    const full = this.#count + this.#connecting.count >= this.limits.connections;
+    const full = this.roster.count + this.#connecting.count >= this.limits.connections;
     if (this.#draining || full) throw connectFailure(target, this.#draining ? ECANCELED : EMFILE);
     const table =
       handlers === undefined ? this.#table : handlerTable(handlers, report ?? this.#table.report);
@@ -308,10 +277,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
   // Events of the driver.
 
   listening(listener: Handle, result: number): void {
-    const waiting = this.#listening.get(listener);
-    this.#listening.delete(listener);
-    if (result < 0) waiting?.reject(new SystemError("listen", result));
-    else waiting?.resolve();
+    this.#acceptor.listening(listener, result);
   }
 
   accepted(listener: Handle, result: Handle | number): void {
@@ -355,7 +321,9 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     if (result < 0) this.#failed(connection, "send", result);
     this.#sends.sent(connection, result >= 0);
     if (result < 0) return;
-    if (connection.pendingBytes <= this.limits.lowWaterBytes) this.#drained(connection);
+    if (connection.pendingBytes <= this.limits.lowWaterBytes) {
+      if (this.writing.drained(connection)) this.incoming.goOn(connection);
+    }
     if (connection.pendingBytes > 0) return;
     this.closing.flushed(connection);
     this.rest?.consider(connection);
@@ -380,22 +348,19 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
 
   /** Takes it out of the tables; whether it has ended is another matter. */
   #leave(connection: ReactorConnection<Message, Sent, State>): void {
-    const slot = slotOf(connection.handle);
-    this.#connections[slot] = undefined;
-    this.#count--;
-    this.#counters[CONNECTIONS] = this.#count;
-    this.#deadlines.clear(slot);
+    this.roster.remove(connection);
+    this.#deadlines.clear(slotOf(connection.handle));
     this.#sends.drop(connection);
     this.#counters[OUTPUT_BYTES] = this.#sends.arena.inUse;
     this.incoming.release(connection);
     if (connection.topics !== undefined) this.publishing.forget(connection);
-    this.#acceptor.dismissed(connection.countedAddress, this.#count + this.#waiting.length);
-    this.#tellWaiting(connection);
+    this.#acceptor.dismissed(connection.countedAddress, this.roster.count + this.#waiting.length);
+    this.writing.tellWaiting(connection);
   }
 
   /** There is one connection less. */
   #left(): void {
-    while (this.#waiting.length > 0 && this.#count < this.limits.connections) {
+    while (this.#waiting.length > 0 && this.roster.count < this.limits.connections) {
       this.#letIn(this.#waiting.shift() as Handle);
     }
     this.#tellIfEmpty();
@@ -410,22 +375,22 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
   /** A connection that is this reactor's now, accepted here or by another. */
   readonly #arrived = (handle: Handle): void => {
     // One that was on its way when the limit was reached waits, as those in the kernel's queue do.
-    if (this.#count >= this.limits.connections) this.#waiting.push(handle);
+    if (this.roster.count >= this.limits.connections) this.#waiting.push(handle);
     else this.#letIn(handle);
   };
 
   #tellIfEmpty(): void {
     const leaving = this.#placement?.leaving ?? 0;
-    if (this.#count + this.#connecting.count + leaving === 0) this.#emptied?.();
+    if (this.roster.count + this.#connecting.count + leaving === 0) this.#emptied?.();
   }
 
   #letIn(handle: Handle): void {
-    const address = this.#acceptor.admit(handle, this.#count + 1);
+    const address = this.#acceptor.admit(handle, this.roster.count + 1);
     const refused = address === false || this.#draining;
     const connection = refused ? undefined : this.#open(handle, this.#table);
     if (connection === undefined) {
       // Also one too many from its address took the last place for a moment, and must give it back.
-      this.#acceptor.dismissed(address || undefined, this.#count + this.#waiting.length);
+      this.#acceptor.dismissed(address || undefined, this.roster.count + this.#waiting.length);
       this.driver.close(handle, true);
       return;
     }
@@ -438,12 +403,8 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     handle: Handle,
     table: HandlerTable<Message, Sent, State>,
   ): ReactorConnection<Message, Sent, State> | undefined {
-    const now = this.nowMs();
-    const connection = this.#make(handle, table, now);
-    if (connection === undefined) return undefined;
-    this.#list(connection);
-    this.#counters[ACCEPTED] = (this.#counters[ACCEPTED] as number) + 1;
-    this.#silence.begin(slotOf(handle), now);
+    const connection = this.roster.open(handle, table, this.nowMs());
+    if (connection !== undefined) this.#silence.begin(slotOf(handle), this.nowMs());
     return connection;
   }
 
@@ -452,47 +413,12 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     handle: Handle,
     moved: MovedConnection,
   ): ReactorConnection<Message, Sent, State> | undefined {
-    const now = this.nowMs();
-    const connection = this.#make(handle, this.#table, now, moved);
+    const connection = this.roster.enter(handle, moved, this.nowMs());
     if (connection === undefined) return undefined;
-    connection.activeMs = now - moved.silentMs;
-    connection.sentMs = now - moved.unsentMs;
-    connection.countedAddress = this.#acceptor.take(handle, this.#count + 1);
-    this.#list(connection);
-    this.#counters[ARRIVED] = (this.#counters[ARRIVED] as number) + 1;
-    if (moved.orphaned) this.#counters[ADOPTED] = (this.#counters[ADOPTED] as number) + 1;
+    connection.countedAddress = this.#acceptor.take(handle, this.roster.count);
     // What is left of its deadline is found out when this one fires.
-    this.#deadlines.set(slotOf(handle), now);
+    this.#deadlines.set(slotOf(handle), this.nowMs());
     return connection;
-  }
-
-  #list(connection: ReactorConnection<Message, Sent, State>): void {
-    this.#connections[slotOf(connection.handle)] = connection;
-    this.#count++;
-    this.#counters[CONNECTIONS] = this.#count;
-  }
-
-  #make(
-    handle: Handle,
-    table: HandlerTable<Message, Sent, State>,
-    now: number,
-    moved?: MovedConnection,
-  ): ReactorConnection<Message, Sent, State> | undefined {
-    try {
-      // `state` without a maker is undefined, which is what State is then.
-      const fresh = moved === undefined || moved.orphaned;
-      const state = (fresh ? table.handlers.state?.() : moved.state) as State;
-      const decoder = table.codec.decoder();
-      const id = moved?.id ?? (Atomics.add(this.#ids, 0, 1) + 1) >>> 0;
-      const connection = new ReactorConnection(this, handle, id, table, decoder, state, now);
-      const adoptable = table === this.#table && decoder.kept !== undefined;
-      if (this.rest !== undefined && adoptable) connection.flags |= ADOPTABLE;
-      return connection;
-    } catch (error) {
-      this.#counters[HANDLER_ERRORS] = (this.#counters[HANDLER_ERRORS] as number) + 1;
-      table.report(error);
-      return undefined;
-    }
   }
 
   #failed(connection: ReactorConnection<Message, Sent, State>, call: string, errno: number): void {
@@ -517,21 +443,5 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     const { arena } = this.#sends;
     this.#counters[OUTPUT_BYTES] = arena.inUse;
     this.#acceptor.setMemoryScarce(arena.inUse > arena.capacity * SCARCE);
-  }
-
-  #drained(connection: ReactorConnection<Message, Sent, State>): void {
-    if ((connection.flags & HELD) !== 0) {
-      connection.flags &= ~HELD;
-      this.incoming.goOn(connection);
-    }
-    if (connection.waiting !== undefined) this.#tellWaiting(connection);
-  }
-
-  #tellWaiting(connection: ReactorConnection<Message, Sent, State>): void {
-    const { waiting } = connection;
-    if (waiting === undefined) return;
-    connection.waiting = undefined;
-    for (const resolve of waiting) resolve();
-    this.driver.wake();
   }
 }

@@ -1,6 +1,7 @@
-// What a handler writes, on its way into the send queue: the hard bound, what happens at it, and the high-water mark.
+// What a handler writes, on its way into the send queue: the hard bound, what happens at it, and the two water marks.
 
 import { sizeOf } from "../codec/message-bytes.ts";
+import type { Driver } from "../driver/driver.ts";
 import type { Limits } from "../limits.ts";
 import type { Closing } from "./closing.ts";
 import { GONE, HELD, OUTPUT_ENDING, type ReactorConnection } from "./connection.ts";
@@ -11,6 +12,7 @@ import type { SendQueue } from "./send-queue.ts";
 export type OverflowPolicy = "close" | "discard";
 
 export class Writing<Message, Sent, State> {
+  readonly #driver: Driver;
   readonly #limits: Limits;
   readonly #overflow: OverflowPolicy;
   readonly #sends: SendQueue;
@@ -18,11 +20,13 @@ export class Writing<Message, Sent, State> {
   readonly #output: ConnectionOutput;
 
   constructor(
+    driver: Driver,
     limits: Limits,
     overflow: OverflowPolicy,
     sends: SendQueue,
     closing: Closing<Message, Sent, State>,
   ) {
+    this.#driver = driver;
     this.#limits = limits;
     this.#overflow = overflow;
     this.#sends = sends;
@@ -52,6 +56,23 @@ export class Writing<Message, Sent, State> {
     this.#output.begin(connection);
     connection.table.codec.encode(message, this.#output);
     return this.#output.full ? this.#outOfMemory(connection) : this.#belowHighWater(connection);
+  }
+
+  /** What waits to be sent is below the low-water mark. True: its input was held back, and is not any more. */
+  drained(connection: ReactorConnection<Message, Sent, State>): boolean {
+    if (connection.waiting !== undefined) this.tellWaiting(connection);
+    if ((connection.flags & HELD) === 0) return false;
+    connection.flags &= ~HELD;
+    return true;
+  }
+
+  /** Its promises of `drained` are kept: there is room, or nothing will be sent any more. */
+  tellWaiting(connection: ReactorConnection<Message, Sent, State>): void {
+    const { waiting } = connection;
+    if (waiting === undefined) return;
+    connection.waiting = undefined;
+    for (const resolve of waiting) resolve();
+    this.#driver.wake();
   }
 
   #belowHighWater(connection: ReactorConnection<Message, Sent, State>): boolean {

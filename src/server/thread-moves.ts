@@ -33,7 +33,7 @@ export class ThreadMoves {
   /** For each one that stays after all, another one is tried. */
   #give(shares: readonly Share[], withinMs: number): void {
     const { moving } = this.#reactor;
-    const candidates = this.#reactor.movable();
+    const candidates = this.#reactor.roster.movable();
     const underWay = new Set<ReactorConnection<unknown, unknown, unknown>>();
     let isLate = false;
     let hasBegun = false;

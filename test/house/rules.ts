@@ -156,7 +156,7 @@ export const MUTABLE_ALLOWED: Readonly<Record<string, string>> = {
 export const LONGEST_FILE = 400;
 /** Files that are longer, with the length they may have and why. Shorten one, and take it out here. */
 export const LONGER_ALLOWED: Readonly<Record<string, readonly [lines: number, why: string]>> = {
-  "src/reactor/reactor.ts": [540, "a turn, connections of both directions, the driver's events"],
+  "src/reactor/reactor.ts": [450, "a turn, connections of both directions, the driver's events"],
 };
 
 /** What the names of folders and files must not be. */
