@@ -23,7 +23,7 @@ p { margin: .4rem 0; } .soft { color: var(--soft); } .bad { color: var(--bad); f
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
-svg { width: 100%; height: auto; background: var(--card); border-radius: .4rem; }
+svg { width: 100%; min-width: 44rem; height: auto; background: var(--card); border-radius: .4rem; }
 svg text { fill: var(--soft); font: 11px system-ui, sans-serif; }
 a { color: var(--a); }
 `;

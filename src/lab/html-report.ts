@@ -30,15 +30,18 @@ export function htmlReport(result: LoadResult): string {
   const body = [
     `<h1>${escapeHtml(title)}</h1>`,
     `<p class="soft">${escapeHtml(about)}</p>`,
-    ...result.stages.map((stage) => stageSection(stage, result.stages.length > 1)),
+    ...result.stages.map((stage) => stageSection(stage, result)),
     `<h2>As text</h2><div class="scroll"><pre>${escapeHtml(textReport(result))}</pre></div>`,
     download(result),
   ];
   return htmlPage(title, body.join("\n"));
 }
 
-function stageSection(stage: StageResult, several: boolean): string {
+function stageSection(stage: StageResult, { plan, stages }: LoadResult): string {
   const { errors, generator } = stage;
+  const several = stages.length > 1;
+  // In a closed loop both times are one, and would lie upon each other.
+  const both = plan.mode !== "closed";
   const parts = [
     several ? `<h2>${count(stage.wantedRate)} messages/s</h2>` : "",
     `<p>${count(stage.messages)} messages in ${stage.seconds.toFixed(1)} s: <b>${count(stage.messagesPerSecond)}/s</b>.</p>`,
@@ -47,27 +50,28 @@ function stageSection(stage: StageResult, several: boolean): string {
         `<p class="bad">${count(times)} × ${code}: ${escapeHtml(text)}</p>`,
     ),
     generator.bottleneck === null ? "" : `<p class="bad">${escapeHtml(generator.bottleneck)}</p>`,
-    timesTable(stage),
-    plot("Time by percentile", byPercentile(stage), NINES.map(nines), time),
+    timesTable(stage, both),
+    plot("Time by percentile", byPercentile(stage, both), NINES.map(nines), time),
     plot("Along the run", alongTheRun(stage), secondsTicks(stage), time),
     plot("Messages/s along the run", ratesAlong(stage), secondsTicks(stage), count),
   ];
   return parts.filter((part) => part !== "").join("\n");
 }
 
-function timesTable({ response, service, connect }: StageResult): string {
+function timesTable({ response, service, connect }: StageResult, both: boolean): string {
+  if (response.count === 0) return "";
   const names = ["", "min", "mean", "p50", "p90", "p99", "p99.9", "p99.99", "max"];
   const row = (name: string, f: LatencyFigures) => {
     const cells = [f.min, f.mean, f.p50, f.p90, f.p99, f.p99_9, f.p99_99, f.max];
     return `<tr><td>${name}</td>${cells.map((us) => `<td>${time(us)}</td>`).join("")}</tr>`;
   };
   const head = names.map((name) => `<th>${name}</th>`).join("");
-  const rows = [row("response", response), row("service", service)];
+  const rows = [row("response", response), ...(both ? [row("service", service)] : [])];
   if (connect.count > 0) rows.push(row("connect", connect));
   return `<div class="scroll"><table><tr>${head}</tr>${rows.join("")}</table></div>`;
 }
 
-function byPercentile({ response, service }: StageResult): Series[] {
+function byPercentile({ response, service }: StageResult, both: boolean): Series[] {
   const series = (name: string, color: string, figures: LatencyFigures): Series => {
     let seen = 0;
     const points = figures.histogram.flatMap(([us, times]) => {
@@ -77,14 +81,17 @@ function byPercentile({ response, service }: StageResult): Series[] {
     });
     return { name, color, points };
   };
-  return [series("response", "var(--a)", response), series("service", "var(--b)", service)];
+  const responses = series("response", "var(--a)", response);
+  return both ? [responses, series("service", "var(--b)", service)] : [responses];
 }
 
 function alongTheRun({ slices }: StageResult): Series[] {
   const series = (name: string, color: string, figure: "p50" | "p99"): Series => ({
     name,
     color,
-    points: slices.map((slice) => ({ x: slice.toMs, y: slice[figure] })),
+    points: slices
+      .filter(({ messages }) => messages > 0)
+      .map((slice) => ({ x: slice.toMs, y: slice[figure] })),
   });
   return [series("p99", "var(--b)", "p99"), series("p50", "var(--a)", "p50")];
 }
@@ -104,9 +111,10 @@ function nines(share: number): Tick {
 }
 
 function secondsTicks({ seconds }: StageResult): Tick[] {
+  const digits = seconds < 4 ? 2 : 1;
   return [0, 0.25, 0.5, 0.75, 1].map((part) => [
     part * seconds * 1000,
-    `${(part * seconds).toFixed(1)} s`,
+    `${(part * seconds).toFixed(digits)} s`,
   ]);
 }
 
@@ -117,7 +125,8 @@ function plot(
   unit: (value: number) => string,
 ): string {
   const points = all.flatMap((series) => series.points);
-  if (points.length < 2) return "";
+  // A line takes two.
+  if (!all.some((series) => series.points.length > 1)) return "";
   const mostX = Math.max(...points.map(({ x }) => x), ...ticks.map(([x]) => x));
   const mostY = Math.max(...points.map(({ y }) => y)) || 1;
   const atX = (x: number) => LEFT + (x / (mostX || 1)) * (WIDTH - LEFT - MARGIN);
@@ -138,7 +147,8 @@ function plot(
     return `<text x="${atX(x).toFixed(1)}" y="${HEIGHT - 8}" text-anchor="${anchor}">${text}</text>`;
   });
   const drawing = [...levels, ...lines, ...marks].join("");
-  return `<h2>${title}</h2><svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${title}">${drawing}</svg>`;
+  const svg = `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${title}">${drawing}</svg>`;
+  return `<h2>${title}</h2><div class="scroll">${svg}</div>`;
 }
 
 /** The data is in the page; the link makes a file of it. */
