@@ -60,7 +60,8 @@ async function measureLoad(
     running,
     [
       ...commonArguments(scenario),
-      ...["--seconds", String(timing.seconds), "--warmup", String(timing.warmupSeconds)],
+      ...["--seconds", String(timing.seconds)],
+      ...["--warmup", String(scenario.warmupSeconds ?? timing.warmupSeconds)],
     ],
     (event) => {
       if (event === "end") rss = rssBytes(running.pid);

@@ -80,6 +80,7 @@ function method(): string {
     "## How it is measured",
     [
       `- Every server runs alone on core ${SERVER_CORE}, the load generator (\`bench/c/load.c\`) on core ${LOAD_CORE}, all over 127.0.0.1. A server is started afresh for every measurement; the servers take turns within a round, every second round in reverse order.`,
+      "- Before the measured window a server works for 1.5 s, in the open loop for 10 s: as many messages as in the closed loops, so that its code is compiled. What the first seconds are like is measured as well.",
       `- Figures are medians of the rounds. Ratios are taken to the C io_uring server (\`bench/c/echo-uring.c\`) *of the same round*; then comes the median, and in brackets the lowest and the highest round.`,
       "- Server CPU is the process's CPU clock, in nanoseconds, read at the first and at the last moment of the measured window. On loopback the sender also pays for the receiver's half of the TCP stack, for all servers alike.",
       "- Every echoed byte is compared with what was sent.",
