@@ -73,6 +73,8 @@ export interface MovingReactor<Message, Sent, State> {
   serves(connection: ReactorConnection<Message, Sent, State>): boolean;
   /** Whether one more connection than it must take has a place here. */
   hasRoom(): boolean;
+  /** Whether its connections were told to come to their end. */
+  drains(): boolean;
   /** A connection for a handle that the driver has just adopted; undefined when it cannot be made. */
   arrived(
     handle: Handle,
@@ -178,6 +180,8 @@ export class Moving<Message, Sent, State> {
     for (const topic of moved.topics) publishing.subscribe(connection, topic);
     if (moved.orphaned) milestones.adopted(connection);
     else milestones.arrived(connection);
+    // All others here were told before it came.
+    if (this.#reactor.drains()) milestones.draining(connection);
     incoming.goOn(connection);
     driver.wake();
     return true;

@@ -128,6 +128,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
       rest: this.rest,
       serves: (connection) => connection.table === this.#table,
       hasRoom: () => !this.#draining && this.roster.count < this.limits.connections,
+      drains: () => this.#draining,
       arrived: (handle, moved) => this.#enter(handle, moved),
       departed: (connection) => {
         this.#leave(connection);

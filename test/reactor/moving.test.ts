@@ -253,6 +253,28 @@ for (const { name: driver, skip } of RAW_DRIVERS) {
       assert.equal(scene.pair.counters(1).subscriptions, 0);
     });
 
+    test("one that comes to a reactor which drains is told so, and ends when all is handled", async (t) => {
+      const told: number[] = [];
+      const scene = await Scene.set(t, driver, {
+        draining: (connection) => void told.push(connection.state.arrivals),
+      });
+      scene.connection.pause();
+      scene.peer.write("one\ntwo\nunfinish");
+      await scene.until(() => scene.connection.unread !== undefined, "unread input");
+      const drained = scene.pair.reactors[1]?.drain();
+      scene.move();
+      assert.equal(await scene.isOver(), true);
+      assert.deepEqual(told, [1]);
+      scene.here.resume();
+      await scene.until(() => scene.peerEnded, "the end of the stream");
+      assert.equal(scene.got, "one\ntwo\n");
+      scene.peer.end();
+      await scene.until(() => scene.pair.closed.length === 1, "closed");
+      assert.deepEqual(scene.pair.closed, ["shutdown"]);
+      await drained;
+      await scene.end();
+    });
+
     test("who ends, has ended half, drains, or has a codec that keeps for itself, is not moved", async (t) => {
       const half = await Scene.set(t, driver);
       half.connection.end();
