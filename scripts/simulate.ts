@@ -4,7 +4,8 @@
 
 import { parseArgs } from "node:util";
 import { noOccurrences, OCCURRENCES } from "../src/driver/simulated-faults.ts";
-import { type Outcome, onEventLoop, simulate } from "../test/simulation/simulate.ts";
+import { onEventLoop } from "../test/simulation/promises.ts";
+import { type Outcome, simulate } from "../test/simulation/simulate.ts";
 
 const PROGRESS_MS = 5000;
 const { values } = parseArgs({

@@ -1,8 +1,6 @@
 // Planted bugs: each breaks the reactor in one way that somebody could really write. The simulation must find them, or it
 // proves nothing.
-//
-// A bug is planted by replacing a method of a class, for as long as the seeds run, or by a change of what the reactor is
-// given. What happens "now and then" is counted, not drawn, so that the seeds stay what they are.
+// How it is planted: planting.ts, or a change of what the reactor is given.
 
 import type { Limits } from "../../src/limits.ts";
 import { Acceptor } from "../../src/reactor/acceptor.ts";
@@ -23,6 +21,7 @@ import { NO_BLOCK, OutputArena } from "../../src/reactor/output-arena.ts";
 import { Reactor } from "../../src/reactor/reactor.ts";
 import { SendQueue } from "../../src/reactor/send-queue.ts";
 import { UnreadInput } from "../../src/reactor/unread-input.ts";
+import { everyNth, replaced } from "./planting.ts";
 import type { Planted } from "./simulate.ts";
 
 export interface Plant {
@@ -30,33 +29,6 @@ export interface Plant {
   /** Plants it; what is returned takes it out. */
   plant(): () => void;
   readonly planted?: Planted;
-}
-
-type Method<Class, Name extends keyof Class> = Class[Name] extends (
-  ...given: infer Given
-) => infer Returned
-  ? (this: Class, ...given: Given) => Returned
-  : never;
-
-/** Replaces one method by what `make` makes of it. */
-function replaced<Class extends object, Name extends keyof Class>(
-  prototype: Class,
-  name: Name,
-  make: (original: Method<Class, Name>) => Method<Class, Name>,
-): () => () => void {
-  return () => {
-    const original = prototype[name];
-    prototype[name] = make(original as Method<Class, Name>) as Class[Name];
-    return () => {
-      prototype[name] = original;
-    };
-  };
-}
-
-/** True on every nth call. */
-function everyNth(nth: number): () => boolean {
-  let calls = 0;
-  return () => ++calls % nth === 0;
 }
 
 function changedLimits(name: string, limits: (limits: Limits) => Limits): Plant {

@@ -4,8 +4,7 @@
 // has read a prefix of what was written to it, the whole of it if nothing broke; once faults stop and the clients leave
 // everything ends within the deadlines; all counts are zero.
 //
-// Promises run between turns, by Node's own means and to the last one, so a run is one synchronous call. It must come
-// from a callback of the event loop (`onEventLoop`): inside a promise job no other can run.
+// A run is one synchronous call, and must come from a callback of the event loop: see promises.ts.
 
 import { Buffer } from "node:buffer";
 import { Random } from "../../src/driver/random.ts";
@@ -15,6 +14,7 @@ import type { CloseReason } from "../../src/handlers.ts";
 import type { InternetAddress } from "../../src/sys/address.ts";
 import { Client } from "./client.ts";
 import { drawPlan, type Plan } from "./plan.ts";
+import { runTicks } from "./promises.ts";
 import { Server, type SimulatedHandlers, type Stage } from "./server.ts";
 import type { Session } from "./session.ts";
 
@@ -67,19 +67,6 @@ const MOST_SPINS = 30;
 /** Runs one seed to its end. @throws Breach when an oracle is violated */
 export function simulate(options: SimulationOptions): Outcome {
   return new Simulation(options).run();
-}
-
-/** Runs something from a callback of the event loop. */
-export function onEventLoop<Result>(run: () => Result): Promise<Result> {
-  return new Promise((resolve, reject) => {
-    setImmediate(() => {
-      try {
-        resolve(run());
-      } catch (error) {
-        reject(error);
-      }
-    });
-  });
 }
 
 class Simulation implements Stage {
@@ -377,11 +364,4 @@ class Simulation implements Stage {
       virtualMs: this.nowMs,
     };
   }
-}
-
-/** Runs nextTicks and promise jobs until none is left. */
-function runTicks(): void {
-  const run: unknown = Reflect.get(process, "_tickCallback");
-  if (typeof run !== "function") throw new Error("this Node cannot run promises between turns");
-  Reflect.apply(run, process, []);
 }

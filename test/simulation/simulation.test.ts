@@ -7,7 +7,8 @@ import { describe, it } from "node:test";
 import { FAULT_NAMES, noOccurrences, OCCURRENCES } from "../../src/driver/simulated-faults.ts";
 import type { CloseReason } from "../../src/handlers.ts";
 import { PLANTS, type Plant } from "./plants.ts";
-import { type Outcome, onEventLoop, simulate } from "./simulate.ts";
+import { onEventLoop } from "./promises.ts";
+import { type Outcome, simulate } from "./simulate.ts";
 
 const SEEDS = 500;
 /** Of the planted bugs, so many may be missed. */
