@@ -125,7 +125,7 @@ export function drawPlan(random: Random): Plan {
   };
 }
 
-function drawWeather(random: Random): { faults: Faults; lossless: boolean } {
+export function drawWeather(random: Random): { faults: Faults; lossless: boolean } {
   const kind = random.fraction();
   if (kind < 0.15) return { faults: NO_FAULTS, lossless: true };
   if (kind < 0.45) return { faults: HARMLESS_FAULTS, lossless: true };
@@ -191,7 +191,7 @@ function drawPeers(random: Random): PeerPlan[] {
   return Array.from({ length: count }, () => drawPeer(random, manners, hosts));
 }
 
-function drawPeer(random: Random, manners: number, hosts: readonly string[]): PeerPlan {
+export function drawPeer(random: Random, manners: number, hosts: readonly string[]): PeerPlan {
   const bytewise = random.chance(0.15);
   return {
     kind: random.chance(manners) ? "polite" : random.pick(PEER_KINDS),

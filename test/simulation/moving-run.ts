@@ -1,0 +1,371 @@
+// A simulation of connections that move: two or three reactors in one simulated network, clients that send streams, faults,
+// and moves at moments that the seed draws; what is on its way between two reactors takes time, as a message to another
+// thread does, and goes through a structured clone.
+//
+// Oracles: the journey of each connection (journey.ts) at each event; after each round of turns each connection is in one
+// place, and what each reactor counts is what its connections hold. At the end each move was handed on or has stayed, once;
+// `closed` was told once for each connection; clients have read what was written, the whole of it where nothing broke;
+// all counts are zero.
+//
+// A run is one synchronous call, and must come from a callback of the event loop: see promises.ts.
+
+import { Random } from "../../src/driver/random.ts";
+import { NO_FAULTS, type Occurrence } from "../../src/driver/simulated-faults.ts";
+import { SimulatedNetwork } from "../../src/driver/simulated-network.ts";
+import type { MovedConnection } from "../../src/reactor/moving.ts";
+import type { InternetAddress } from "../../src/sys/address.ts";
+import { Client } from "./client.ts";
+import type { Journey } from "./journey.ts";
+import { drawMovingPlan, type MovingPlan } from "./moving-plan.ts";
+import { MovingServer, type MovingStage } from "./moving-server.ts";
+import { runTicks } from "./promises.ts";
+import { Breach } from "./simulate.ts";
+
+export interface MovingOptions {
+  readonly seed: number;
+  /** Told of everything that happens, in order. */
+  readonly trace?: (line: string) => void;
+  /** A planted bug's chance to change what is on its way. */
+  readonly alter?: (moved: MovedConnection) => MovedConnection;
+}
+
+export interface MovingOutcome {
+  readonly occurred: Readonly<Record<Occurrence, number>>;
+  readonly connections: number;
+  readonly messages: number;
+  /** Moves that came to another reactor, that did not come about, and connections for which there was no place. */
+  readonly moved: number;
+  readonly stayed: number;
+  readonly lost: number;
+  /** Of the moved ones, those that took along input, output, a pause. */
+  readonly withInput: number;
+  readonly withOutput: number;
+  readonly withPause: number;
+  /** Clients that kept to the rules and were shown to have read everything. */
+  readonly complete: number;
+}
+
+const ADDRESS: InternetAddress = { family: "ipv4", host: "0.0.0.0", port: 7000 };
+/** Faults and moves stop at the latest after so long, longer than any client talks; then everything must come to its end. */
+const FAULTY_MS = 12_000;
+/** So many are begun at the most: whoever says nothing would move for ever. */
+const MOST_MOVES = 60;
+const MOST_STEPS = 100_000;
+const MOST_ADVANCE_MS = 1000;
+/** Without faults and moves a client that keeps to the rules has all its answers by then. */
+const PATIENCE_MS = 600_000;
+/** More than every deadline of the plan, which is an hour each. */
+const LATEST_MS = 6 * 3_600_000;
+/** While clients may come to talk, moves are tried this often. */
+const MOVES_EVERY_MS = 20;
+
+/** Runs one seed to its end. @throws Breach when an oracle is violated */
+export function simulateMoves(options: MovingOptions): MovingOutcome {
+  return new MovingRun(options).run();
+}
+
+class MovingRun implements MovingStage {
+  readonly plan: MovingPlan;
+  readonly network: SimulatedNetwork;
+  readonly random: Random;
+  readonly ids = new Int32Array(1);
+  readonly journeys = new Map<number, Journey>();
+  readonly #clients: readonly Client[];
+  readonly #servers: readonly MovingServer[];
+  readonly #tell: ((line: string) => void) | undefined;
+  readonly #alter: MovingOptions["alter"];
+  readonly #breaches: string[] = [];
+  /** What is due between two turns. */
+  #due: (() => void)[] = [];
+  #movesLeft = MOST_MOVES;
+  #steps = 0;
+  #thrown = 0;
+  #reports = 0;
+  /** Moves that have begun and not ended. */
+  #pending = 0;
+  #between = 0;
+  readonly #sums = { moved: 0, stayed: 0, lost: 0, withInput: 0, withOutput: 0, withPause: 0 };
+
+  constructor({ seed, trace, alter }: MovingOptions) {
+    const random = new Random(seed);
+    const plan = drawMovingPlan(random.fork());
+    this.#tell = trace;
+    this.#alter = alter;
+    this.plan = plan;
+    this.random = random.fork();
+    this.network = new SimulatedNetwork({ ...plan, random: random.fork() });
+    this.network.trace = trace;
+    this.trace(`plan ${JSON.stringify({ ...plan, wire: plan.wire.name })}`);
+    this.#servers = Array.from({ length: plan.reactors }, (_, n) => new MovingServer(this, n));
+    this.#listen();
+    this.#clients = plan.peers.map(
+      (peer) => new Client(this.network, random.fork(), peer, plan.wire, ADDRESS.port),
+    );
+    if (plan.drain !== undefined) this.#scheduleDrain(plan.drain);
+  }
+
+  run(): MovingOutcome {
+    this.#turnUntil(() => this.#areClientsDone || this.nowMs > FAULTY_MS);
+    this.#finish();
+    this.#checkEnd();
+    const complete = [...this.journeys.values()].filter((journey) => journey.checkStream()).length;
+    this.#throwBreach();
+    let messages = 0;
+    for (const journey of this.journeys.values()) messages += journey.messages;
+    const { occurred } = this.network;
+    return { occurred, connections: this.journeys.size, messages, ...this.#sums, complete };
+  }
+
+  // What servers and journeys ask for.
+
+  get wire() {
+    return this.plan.wire;
+  }
+
+  get lossless(): boolean {
+    return this.plan.lossless;
+  }
+
+  get nowMs(): number {
+    return this.network.clock.nowMs;
+  }
+
+  breach(what: string): void {
+    this.trace(`BREACH ${what}`);
+    this.#breaches.push(`${this.nowMs.toFixed(3)} ${what}`);
+  }
+
+  trace(what: string): void {
+    this.#tell?.(`${this.nowMs.toFixed(3)} ${what}`);
+  }
+
+  later(delayMs: number, run: () => void): void {
+    this.network.clock.after(delayMs, () => this.#due.push(run));
+  }
+
+  clientAt(address: string): Client | undefined {
+    return this.#clients.find((client) => client.address === address);
+  }
+
+  thrown(): Error {
+    this.#thrown++;
+    return new Error(`thrown ${this.#thrown}`);
+  }
+
+  reported(): void {
+    this.#reports++;
+  }
+
+  // Moves.
+
+  /** Asks one connection to move, now and then. */
+  #move(): void {
+    const { random, plan } = this;
+    if (this.#movesLeft === 0 || !random.chance(plan.moveChance)) return;
+    const live = [...this.journeys.values()].filter((journey) => journey.place >= 0);
+    if (live.length > 0) this.#start(random.pick(live));
+  }
+
+  #start(journey: Journey): void {
+    const { random } = this;
+    const from = this.#servers[journey.place] as MovingServer;
+    const to = (from.place + random.between(1, this.#servers.length - 1)) % this.#servers.length;
+    let isOver = false;
+    const over = () => {
+      if (isOver) this.breach("a move has ended twice");
+      isOver = true;
+      this.#pending--;
+    };
+    const hand = (moved: MovedConnection) => {
+      const clone = this.#cloned(moved);
+      over();
+      this.#underWay(journey, this.#alter?.(clone) ?? clone, from.place, to);
+    };
+    const stayed = () => {
+      over();
+      this.#sums.stayed++;
+    };
+    // It may have ended before this returns.
+    this.#pending++;
+    const { connection } = journey;
+    if (!from.reactor.moving.start(connection, hand, stayed)) {
+      this.#pending--;
+      return;
+    }
+    this.#movesLeft--;
+    this.trace(`${journey.id} is to move from ${from.place} to ${to}`);
+    if (random.chance(0.3)) from.meddle(journey);
+    // Who waits too long for a handler is left where it is.
+    if (!random.chance(0.2)) return;
+    this.later(random.fraction() * MOVES_EVERY_MS, () => {
+      if (!isOver) from.reactor.moving.stay(connection);
+    });
+  }
+
+  #cloned(moved: MovedConnection): MovedConnection {
+    try {
+      return structuredClone(moved);
+    } catch (error) {
+      this.#thrown++;
+      throw error;
+    }
+  }
+
+  #underWay(journey: Journey, moved: MovedConnection, from: number, to: number): void {
+    this.#between++;
+    this.#sums.moved++;
+    if (moved.input.length > 0) this.#sums.withInput++;
+    if (moved.output.length > 0) this.#sums.withOutput++;
+    if (moved.paused) this.#sums.withPause++;
+    const transitMs = this.random.fraction() * this.plan.longestTransitMs;
+    this.later(transitMs, () => {
+      this.#between--;
+      for (const place of [to, from, ...this.#servers.keys()]) {
+        if (this.#servers[place]?.reactor.moving.arrive(moved)) return;
+      }
+      this.trace(`${journey.id} has no place`);
+      this.network.closeDescriptor(moved.descriptor);
+      journey.lost = true;
+      this.#sums.lost++;
+    });
+  }
+
+  // The run.
+
+  #listen(): void {
+    const target = { address: ADDRESS, backlog: 64, options: { reusePort: true } };
+    let listening = 0;
+    for (const { reactor } of this.#servers) void reactor.listen(target).then(() => listening++);
+    this.#turnUntil(() => listening === this.#servers.length);
+  }
+
+  #scheduleDrain({ atMs, cutAfterMs }: NonNullable<MovingPlan["drain"]>): void {
+    this.later(atMs, () => this.#drain());
+    if (cutAfterMs === undefined) return;
+    this.later(atMs + cutAfterMs, () => {
+      this.trace("cut");
+      for (const { reactor } of this.#servers) reactor.closeAll();
+    });
+  }
+
+  #drain(): void {
+    this.trace("drain");
+    for (const journey of this.journeys.values()) journey.drained = true;
+    for (const server of this.#servers) server.drain();
+  }
+
+  /** Faults and moves stop, every client leaves, and nothing is left. */
+  #finish(): void {
+    this.trace("all leave");
+    this.network.faults = NO_FAULTS;
+    this.#movesLeft = 0;
+    const patience = this.nowMs + PATIENCE_MS;
+    this.#turnUntil(() => this.#clients.every((client) => !this.#mustEnd(client)), patience);
+    for (const client of this.#clients) client.leave(this.#isDone(client));
+    const isEmpty = () =>
+      this.#pending + this.#between === 0 &&
+      this.#servers.every((server) => server.reactor.count === 0);
+    const latestMs = this.nowMs + LATEST_MS;
+    this.#turnUntil(isEmpty, latestMs);
+    this.#drain();
+    const { clock } = this.network;
+    const isQuiet = () => clock.scheduled === 0 && this.#servers.every((server) => server.isQuiet);
+    this.#turnUntil(isQuiet, latestMs + LATEST_MS);
+    // Whom the last timer woke.
+    this.#step();
+  }
+
+  #turnUntil(done: () => boolean, latestMs = Number.POSITIVE_INFINITY): void {
+    while (!done()) {
+      if (this.#steps++ > MOST_STEPS) this.breach("it does not come to an end");
+      if (this.nowMs > latestMs) this.breach("it does not end in the time of its deadlines");
+      this.#step();
+      this.#throwBreach();
+    }
+  }
+
+  #step(): void {
+    this.network.clock.runDue();
+    for (const run of this.#due.splice(0)) run();
+    this.#move();
+    for (const server of this.#servers) server.settle(runTicks);
+    let delivered = 0;
+    for (const server of this.#servers) {
+      delivered += server.reactor.turn(0);
+      server.settle(runTicks);
+    }
+    this.#check();
+    if (delivered === 0 && this.#due.length === 0) this.#advance();
+  }
+
+  /** Nothing came: time goes on, as far as the reactors would sleep. */
+  #advance(): void {
+    const untilNext = this.#servers.map((server) => server.reactor.untilNextMs());
+    const most = this.#movesLeft > 0 ? MOVES_EVERY_MS : MOST_ADVANCE_MS;
+    this.network.clock.advance(Math.min(most, ...untilNext));
+  }
+
+  get #areClientsDone(): boolean {
+    return this.#clients.every((client) => this.#isDone(client));
+  }
+
+  /** It is being served, ends by itself once it has its answers, and has not yet. */
+  #mustEnd(client: Client): boolean {
+    const isServed = this.#journeyOf(client) !== undefined;
+    const ends = client.isClean && client.plan.kind !== "waiting";
+    return this.lossless && isServed && ends && !this.#isDone(client);
+  }
+
+  #journeyOf(client: Client): Journey | undefined {
+    for (const journey of this.journeys.values()) if (journey.client === client) return journey;
+    return undefined;
+  }
+
+  #isDone(client: Client): boolean {
+    const journey = this.#journeyOf(client);
+    if (journey !== undefined && !journey.isOver && !journey.lost) return false;
+    const wouldNotNotice = journey !== undefined && client.plan.kind === "deaf";
+    return client.isOver || client.hasLeft || wouldNotNotice;
+  }
+
+  // Checks.
+
+  #check(): void {
+    let between = 0;
+    for (const journey of this.journeys.values()) {
+      if (journey.isUnderWay && !journey.lost) between++;
+    }
+    if (between !== this.#between) this.breach(`${this.#between} are on their way, of ${between}`);
+    for (const server of this.#servers) server.check();
+  }
+
+  #checkEnd(): void {
+    for (const server of this.#servers) server.checkEnd();
+    const { moved, lost } = this.#sums;
+    const sum = (name: "departed" | "arrived" | "accepted" | "closed") =>
+      this.#servers.reduce((total, server) => total + server.counters[name], 0);
+    const { openSockets, openListeners } = this.network;
+    const zeros = {
+      ...{ openSockets, openListeners },
+      pending: this.#pending,
+      departed: sum("departed") - moved,
+      arrived: sum("arrived") - moved + lost,
+      accepted: sum("accepted") - this.journeys.size,
+      closed: sum("closed") - this.journeys.size + lost,
+      reports: this.#reports - this.#thrown,
+    };
+    for (const [name, value] of Object.entries(zeros)) {
+      if (value !== 0) this.breach(`${name}: ${value} at the end`);
+    }
+    for (const journey of this.journeys.values()) {
+      const { id, closings, openDrains, handling } = journey;
+      if (closings !== (journey.lost ? 0 : 1)) this.breach(`${id} was closed ${closings} times`);
+      if (openDrains > 0) this.breach(`${openDrains} drained() of ${id} never resolve`);
+      if (handling) this.breach(`a handler of ${id} never ends`);
+    }
+  }
+
+  #throwBreach(): void {
+    if (this.#breaches.length > 0) throw new Breach(this.#breaches.slice(0, 5).join("\n"));
+  }
+}

@@ -1,0 +1,93 @@
+// Connections that move between reactors in a simulated network, over many seeds; and bugs planted in moves, which must be
+// found. (With real sockets: test/reactor/moving.test.ts.)
+//
+// For a long run: `SLUICE_SEEDS=100000 node --test --test-name-pattern 'every byte' test/simulation/moving.test.ts`.
+
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { FAULT_NAMES, noOccurrences, OCCURRENCES } from "../../src/driver/simulated-faults.ts";
+import { MOVING_PLANTS, type MovingPlant } from "./moving-plants.ts";
+import { type MovingOutcome, simulateMoves } from "./moving-run.ts";
+import { onEventLoop } from "./promises.ts";
+
+const SEEDS = Number(process.env.SLUICE_SEEDS ?? 300);
+const FIRST_SEED = Number(process.env.SLUICE_FIRST_SEED ?? 1);
+/** A planted bug is found by then. */
+const PLANTED_SEEDS = 300;
+const LINES_TOLD = 40;
+
+describe("moves, simulated", () => {
+  it(`keeps every byte, order and count over ${SEEDS} seeds`, async (test) => {
+    const occurred = noOccurrences();
+    const sums = {
+      ...{ connections: 0, messages: 0, moved: 0, stayed: 0, lost: 0, complete: 0 },
+      ...{ withInput: 0, withOutput: 0, withPause: 0 },
+    };
+    for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) {
+      const outcome = await simulateSeed(seed);
+      for (const name of OCCURRENCES) occurred[name] += outcome.occurred[name];
+      for (const name of Object.keys(sums) as (keyof typeof sums)[]) sums[name] += outcome[name];
+    }
+    for (const name of FAULT_NAMES) assert.ok(occurred[name] > 0, `${name} never happened`);
+    for (const [name, count] of Object.entries(sums)) assert.ok(count > 0, `${name}: none`);
+    assert.ok(sums.moved > 10 * SEEDS, "connections have moved");
+    assert.ok(sums.complete > SEEDS / 4, "clients were shown to have read everything");
+    const shown = Object.entries(sums).map(([name, count]) => `${count} ${name}`);
+    test.diagnostic(shown.join(", "));
+  });
+
+  it("gives the same trace for the same seed, and different ones for different seeds", async () => {
+    const traces = new Set<string>();
+    for (const seed of [1, 2, 3, 17, 4711]) {
+      const [one, other] = [await traced(seed), await traced(seed)];
+      assert.ok(one.length > 10);
+      assert.deepEqual(other, one);
+      traces.add(one.join("\n"));
+    }
+    assert.equal(traces.size, 5);
+  });
+
+  for (const plant of MOVING_PLANTS) {
+    it(`finds a planted bug: ${plant.name}`, async (test) => {
+      const seed = await firstFound(plant);
+      assert.ok(seed !== undefined, `not within ${PLANTED_SEEDS} seeds`);
+      test.diagnostic(`seed ${seed}`);
+    });
+  }
+});
+
+/** A seed that fails is named, and what happened last is told. */
+async function simulateSeed(seed: number): Promise<MovingOutcome> {
+  try {
+    return await onEventLoop(() => simulateMoves({ seed }));
+  } catch (error) {
+    const what = error instanceof Error ? error.message : String(error);
+    const last = (await traced(seed)).slice(-LINES_TOLD).join("\n");
+    throw new Error(`seed ${seed}: ${what}\nwhat happened last:\n${last}`, { cause: error });
+  }
+}
+
+/** Everything that happens, up to the breach if there is one. */
+async function traced(seed: number): Promise<string[]> {
+  const lines: string[] = [];
+  const run = () => simulateMoves({ seed, trace: (line) => lines.push(line) });
+  await onEventLoop(run).catch((error: unknown) => lines.push(String(error)));
+  return lines;
+}
+
+/** The first seed at which the bug is seen. */
+async function firstFound({ plant, alter }: MovingPlant): Promise<number | undefined> {
+  const takeOut = plant();
+  try {
+    for (let seed = 1; seed <= PLANTED_SEEDS; seed++) {
+      try {
+        await onEventLoop(() => simulateMoves({ seed, ...(alter && { alter }) }));
+      } catch {
+        return seed;
+      }
+    }
+    return undefined;
+  } finally {
+    takeOut();
+  }
+}
