@@ -9,7 +9,6 @@ import { AnswerError, type Workload } from "./workload.ts";
 
 /** Up to here a loop over words is faster than a call into C++ (measured: 38 against 119 ns for 64 bytes). */
 const SHORT_BYTES = 192;
-/** How servers of line protocols, and of SWP/1, answer what they do not understand. */
 /** How answers of other protocols than the one that was asked in begin, and which workload is for them. */
 const OTHERS: Readonly<Record<string, string>> = {
   "-ERR": "an SWP/1 service takes --workload swp, a RESP server --workload resp",
@@ -80,6 +79,8 @@ export class KnownAnswers implements Workload<KnownSession> {
     const answers = this.#answers;
     const end = offset + length;
     let at = offset;
+    /** Up to here the input is what it should be. */
+    let checked = offset;
     let complete = 0;
     while (at < end) {
       if (session.line !== undefined) {
@@ -89,9 +90,14 @@ export class KnownAnswers implements Workload<KnownSession> {
       }
       const position = answers.start(session.answer) + session.matched;
       const piece = Math.min(end - at, answers.end(session.answer) - position);
-      if (this.#verify && !this.#same(input, at, position, piece)) {
-        this.#differs(session, input, at, position, piece);
-        continue;
+      if (this.#verify && at + piece > checked) {
+        // Answers that follow one another on the tape are compared in one go.
+        const run = Math.min(end - at, this.#model.length - position);
+        if (this.#same(input, at, position, run)) checked = at + run;
+        else if (!this.#same(input, at, position, piece)) {
+          this.#differs(session, input, at, position, piece);
+          continue;
+        }
       }
       at += piece;
       session.bytes += piece;
