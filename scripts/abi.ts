@@ -28,6 +28,8 @@ const HEADERS = [
   "sys/time.h",
   "sys/un.h",
   "linux/io_uring.h",
+  "linux/sched.h",
+  "linux/sched/types.h",
 ];
 /** The numbers of system calls on arm64, and on every architecture that came after it. */
 const GENERIC_HEADERS = ["stdio.h", "asm-generic/unistd.h"];
@@ -75,6 +77,9 @@ const EXPRESSIONS: Readonly<Record<string, string>> = {
   SIZEOF_POLLFD: "sizeof(struct pollfd)",
   POLLFD_EVENTS: "offsetof(struct pollfd, events)",
   POLLFD_REVENTS: "offsetof(struct pollfd, revents)",
+  SCHED_OTHER: "SCHED_NORMAL",
+  SCHED_ATTR_POLICY: "offsetof(struct sched_attr, sched_policy)",
+  SCHED_ATTR_RUNTIME: "offsetof(struct sched_attr, sched_runtime)",
   SIZEOF_TIMEVAL: "sizeof(struct timeval)",
   TIMEVAL_USEC: "offsetof(struct timeval, tv_usec)",
   SIZEOF_UCRED: "sizeof(struct ucred)",

@@ -14,6 +14,7 @@ import { Reactor } from "../reactor/reactor.ts";
 import { startLoop, type ThreadLoop } from "../reactor/thread-loop.ts";
 import type { OverflowPolicy } from "../reactor/writing.ts";
 import type { Address } from "../sys/address.ts";
+import { setSlice } from "../sys/priority.ts";
 import type { MoveFromThread } from "./moves.ts";
 import { ThreadMail, type ThreadPlace } from "./thread-mail.ts";
 import { ThreadMoves } from "./thread-moves.ts";
@@ -48,6 +49,11 @@ const SPARE_SLOTS = 16;
 
 /** Until then what was being accepted when a reactor retired has come in. */
 const SETTLE_MS = 20;
+/**
+ * What a reactor asks of the scheduler: to be back on the core soon when a message wakes it. V8's compilers and whatever else
+ * computes have slices of 2 to 3 ms. Shorter than this brought no more (docs/decisions/0005).
+ */
+const SLICE_MS = 0.5;
 
 /** How many slots a reactor needs for so many connections. */
 export function slotsFor(connections: number): number {
@@ -104,7 +110,10 @@ export class ReactorThread {
           ...(wakeDescriptor >= 0 && { wakeDescriptor }),
         }),
     });
-    if (this.#reactor.driver.capabilities.descriptors) settleCompilationAtExit();
+    if (this.#reactor.driver.capabilities.descriptors) {
+      settleCompilationAtExit();
+      setSlice(SLICE_MS);
+    }
     this.moves = new ThreadMoves(this.#reactor, options.say);
     this.#loop = startLoop(this.#reactor);
     this.mail.begin(this.#reactor);

@@ -61,6 +61,10 @@ export const SIZEOF_TIMEVAL = 16;
 export const TIMEVAL_USEC = 8;
 export const SIZEOF_UCRED = 12;
 export const PRIO_PROCESS = 0;
+export const SCHED_ATTR_SIZE_VER0 = 48;
+export const SCHED_ATTR_POLICY = 4;
+export const SCHED_ATTR_RUNTIME = 24;
+export const SCHED_OTHER = 0;
 
 export const EPOLLIN = 0x1;
 export const EPOLLOUT = 0x4;
@@ -163,6 +167,8 @@ export interface ArchitectureAbi {
   readonly SYS_recvfrom: number;
   readonly SYS_sendto: number;
   readonly SYS_accept4: number;
+  readonly SYS_sched_setattr: number;
+  readonly SYS_sched_getattr: number;
   readonly SYS_io_uring_setup: number;
   readonly SYS_io_uring_enter: number;
   readonly SYS_io_uring_register: number;
@@ -178,6 +184,8 @@ export const ABI: Readonly<Record<Architecture, ArchitectureAbi>> = {
     SYS_recvfrom: 45,
     SYS_sendto: 44,
     SYS_accept4: 288,
+    SYS_sched_setattr: 314,
+    SYS_sched_getattr: 315,
     SYS_io_uring_setup: 425,
     SYS_io_uring_enter: 426,
     SYS_io_uring_register: 427,
@@ -190,6 +198,8 @@ export const ABI: Readonly<Record<Architecture, ArchitectureAbi>> = {
     SYS_recvfrom: 207,
     SYS_sendto: 206,
     SYS_accept4: 242,
+    SYS_sched_setattr: 274,
+    SYS_sched_getattr: 275,
     SYS_io_uring_setup: 425,
     SYS_io_uring_enter: 426,
     SYS_io_uring_register: 427,

@@ -2,14 +2,53 @@
 // (setpriority(2), "C library/kernel differences").
 
 import { readdirSync, readFileSync } from "node:fs";
-import { PRIO_PROCESS } from "./abi.ts";
+import {
+  ABI,
+  PRIO_PROCESS,
+  SCHED_ATTR_POLICY,
+  SCHED_ATTR_RUNTIME,
+  SCHED_ATTR_SIZE_VER0,
+  SCHED_OTHER,
+} from "./abi.ts";
+import { ENOSYS } from "./errno.ts";
 import { nativeLibrary } from "./native-library.ts";
+import { NativeMemory } from "./native-memory.ts";
+import { nativeArchitecture } from "./platform.ts";
+
+const NS_PER_MS = 1e6;
 
 /** setpriority(2) for the calling thread: 0, or −errno. Anybody may give way; 19 gives way to all others. */
 export function setNiceness(niceness: number): number {
   const library = nativeLibrary();
   const failed = library.setpriority(PRIO_PROCESS, 0, niceness);
   return failed < 0 ? -(library.errno[0] ?? 0) : 0;
+}
+
+/** The calling thread. */
+const SELF = 0;
+
+/**
+ * How long the calling thread may run before the scheduler looks whether another one should: its slice, 0.1 to 100 ms; 0, or
+ * −errno. The shorter, the sooner it gets the core back when something wakes it, though another thread's slice is not over yet;
+ * its share of the core stays the same. From Linux 6.12 on (before, the kernel takes no notice), for the scheduler's ordinary
+ * class: one of another class keeps what it has. Threads that it starts have the same. See sched_setattr(2), sched(7).
+ */
+export function setSlice(ms: number): number {
+  const architecture = nativeArchitecture();
+  if (typeof architecture === "object") return -ENOSYS;
+  const { SYS_sched_getattr, SYS_sched_setattr } = ABI[architecture];
+  const library = nativeLibrary();
+  const memory = NativeMemory.allocate(SCHED_ATTR_SIZE_VER0);
+  const attributes = memory.at(0, SCHED_ATTR_SIZE_VER0);
+  const size = BigInt(SCHED_ATTR_SIZE_VER0);
+  let failed = library.syscallPointers(SYS_sched_getattr, SELF, attributes, size, 0, 0n, 0n);
+  if (failed >= 0 && memory.bytes.readUInt32LE(SCHED_ATTR_POLICY) === SCHED_OTHER) {
+    memory.bytes.writeBigUInt64LE(BigInt(ms * NS_PER_MS), SCHED_ATTR_RUNTIME);
+    failed = library.syscallPointers(SYS_sched_setattr, SELF, attributes, 0n, 0, 0n, 0n);
+  }
+  const errno = library.errno[0] ?? 0;
+  memory.release();
+  return failed < 0 ? -errno : 0;
 }
 
 /** How Node names them ends. */
