@@ -12,6 +12,9 @@ import { decodeCancel, decodeError } from "./stream-frames.ts";
 import { protocolError, WireError } from "./wire-error.ts";
 import { FIXED, type WireLimits } from "./wire-limits.ts";
 
+/** In messages, for one stream. */
+const MOST_CREDIT = 0x7fff_ffff;
+
 /** What a reader keeps counts against the window, or else against what may be held beside it. */
 export type Holding = "window" | "beside";
 
@@ -99,6 +102,7 @@ export class IncomingStreams {
       return undefined;
     }
     const sends = flowsDown(open.kind) ? open.credit : 0;
+    if (sends > MOST_CREDIT) throw new WireError(GOAWAY.FLOW, "credit beyond 2^31-1");
     const receives = flowsUp(open.kind) ? this.#limits.streamCredit : 0;
     const stream = new Stream(this.#session, id, open.kind, open.codec, false, sends, receives);
     stream.remoteDone = (flags & FLAG.END) !== 0;
@@ -175,7 +179,7 @@ export class IncomingStreams {
     const stream = this.#find(id, "CREDIT");
     if (stream === undefined || stream.localDone) return;
     stream.sendCredit += add;
-    if (stream.sendCredit > 0x7fff_ffff) throw new WireError(GOAWAY.FLOW, "credit beyond 2^31-1");
+    if (stream.sendCredit > MOST_CREDIT) throw new WireError(GOAWAY.FLOW, "credit beyond 2^31-1");
     stream.owner?.credited(stream);
   }
 
