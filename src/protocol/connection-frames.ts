@@ -181,3 +181,8 @@ function needs(length: number, least: number, what: string): void {
   if (length < least)
     throw protocolError(`${what} has ${length} bytes, at least ${least} are needed`);
 }
+
+/** Of frames that belong to the connection. @throws WireError PROTOCOL for another stream than 0 */
+export function checkStreamZero(type: number, stream: number): void {
+  if (stream !== 0) throw protocolError(`a frame of type ${type} on stream ${stream}`);
+}

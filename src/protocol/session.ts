@@ -14,6 +14,7 @@ import { FIRST_IGNORABLE, FLAG, FRAME, GOAWAY, GOAWAY_KEY, KIND, PING_ACK } from
 import type { Compression } from "./compression.ts";
 import {
   checkPing,
+  checkStreamZero,
   decodeAck,
   decodeCredit,
   decodeGoaway,
@@ -184,6 +185,7 @@ export class Session implements FrameSink, OutgoingHost, Writing {
         break;
       case FRAME.ACK:
         this.allowance.answer(this.time.heardMs);
+        checkStreamZero(type, id);
         this.acknowledging.received(decodeAck(view, offset, length));
         break;
       default:
@@ -203,25 +205,22 @@ export class Session implements FrameSink, OutgoingHost, Writing {
   ): void {
     this.allowance.control(this.time.heardMs);
     if (type >= FIRST_IGNORABLE) return;
-    if (id !== 0) throw protocolError(`a frame of type ${type} on stream ${id}`);
+    // All types of streams are handled by now; what nobody knows may have any stream.
+    if (type < FRAME.HELLO || type > FRAME.GOAWAY) {
+      throw new WireError(GOAWAY.UNKNOWN_FRAME, `a frame of type ${type} is not known here`);
+    }
+    checkStreamZero(type, id);
     switch (type) {
       case FRAME.PING:
         checkPing(length);
         if ((flags & PING_ACK) !== 0) return this.replay?.welcomeArrived();
         return this.#pong(view, offset);
-      case FRAME.ACK:
-        // No session here can be resumed, so nothing is kept that it could acknowledge.
-        decodeAck(view, offset, length);
-        return;
       case FRAME.GOAWAY:
         return this.goneAway(decodeGoaway(bytes, offset, length));
       case FRAME.AUTH:
         return this.handshake.frame(type, id, bytes, offset, length);
-      case FRAME.HELLO:
-      case FRAME.WELCOME:
-        throw protocolError("HELLO or WELCOME after the handshake");
       default:
-        throw new WireError(GOAWAY.UNKNOWN_FRAME, `a frame of type ${type} is not known here`);
+        throw protocolError("HELLO or WELCOME after the handshake");
     }
   }
 
