@@ -197,6 +197,25 @@ describe("streams", () => {
     assert.equal(String(notes.messages), "there?");
   });
 
+  test("a call that has not left is over without a frame when its id is cancelled", () => {
+    const two = new TwoSessions().start();
+    two.client.onOpened = (stream) => stream?.session.streams.answer(stream, EMPTY, 0, 0);
+    const open = { kind: KIND.CALL, codec: 0, name: "you" };
+    two.server.session.streams.open(open, EMPTY, new Notes());
+    two.settle();
+    two.server.pendingBytes = 1_000_000;
+    const notes = new Notes();
+    const waiting = two.server.session.streams.open(open, EMPTY, notes);
+    assert.deepEqual([waiting?.id, sent(two.server)], [2, []], "the id is used again, and waits");
+    const cancel = Buffer.from("040000140200000101000000", "hex");
+    two.server.session.receive({ bytes: cancel, offset: 0, end: cancel.length, borrow: true });
+    two.server.pendingBytes = 0;
+    two.server.session.drained();
+    two.wire.flush();
+    assert.deepEqual([sent(two.server), notes.told], [[], ["cancelled 1"]]);
+    assert.deepEqual([two.server.session.streams.table.count, two.client.ending], [0, undefined]);
+  });
+
   test("a deadline is told", () => {
     const two = new TwoSessions().start();
     const { stream, notes } = call(two);
