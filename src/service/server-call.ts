@@ -6,8 +6,7 @@
 // by its signal, is a zombie until it has settled.
 
 import { Buffer } from "node:buffer";
-import type { BodyCodec } from "../protocol/body-codec.ts";
-import { BodyError } from "../protocol/body-codec.ts";
+import { type BodyCodec, BodyError } from "../protocol/body-codec.ts";
 import { CallError } from "../protocol/call-error.ts";
 import { CODE, CODEC, ERROR_FLAG, KIND } from "../protocol/codes.ts";
 import { Inbox } from "../protocol/inbox.ts";
@@ -69,9 +68,8 @@ export class ServerCall extends GivenContext implements StreamOwner {
     const stream = this.#stream;
     if (stream === undefined) return undefined;
     const { limits } = this.client.session;
-    this.#inbox = new Inbox(stream, limits.streamCredit, () => {
-      // The handler wants no more: what still comes is dropped, and its own answer ends the stream.
-    });
+    // A handler that wants no more: what still comes is dropped, and its own answer ends the stream.
+    this.#inbox = new Inbox(stream, limits.streamCredit, () => undefined);
     return this.#inbox;
   }
 
@@ -89,7 +87,7 @@ export class ServerCall extends GivenContext implements StreamOwner {
   }
 
   #run(input: unknown): void {
-    const entry = this.entry;
+    const { entry } = this;
     try {
       const returned = entry.handler(input, this);
       if (flowsDown(entry.kind)) {
@@ -120,16 +118,13 @@ export class ServerCall extends GivenContext implements StreamOwner {
     }
     this.client.hub.results.begin(key).then(
       (found) => {
-        if (found === undefined) {
+        if (found === "running") {
+          this.#fail(CODE.UNAVAILABLE, "it is being executed", ERROR_FLAG.RETRYABLE);
+        } else if (found === undefined) {
           this.#resultKey = key;
           this.#run(input);
-        } else if (found === "running") {
-          this.#fail(CODE.UNAVAILABLE, "it is being executed", ERROR_FLAG.RETRYABLE);
-        } else if (found.code !== CODE.OK) {
-          this.#fail(found.code, found.message, 0, found.body);
-        } else {
-          this.#sendBody(found.body);
-        }
+        } else if (found.code === CODE.OK) this.#sendBody(found.body);
+        else this.#fail(found.code, found.message, 0, found.body);
       },
       (error: unknown) => {
         this.client.hub.report(error);
@@ -142,8 +137,8 @@ export class ServerCall extends GivenContext implements StreamOwner {
   /** What is answered is kept for who asks again; an error that is nobody's business is not. */
   #keepResult(code: number, message: string, body: Uint8Array): void {
     const key = this.#resultKey;
-    if (key === undefined) return;
     this.#resultKey = undefined;
+    if (key === undefined) return;
     const { results } = this.client.hub;
     if (code === CODE.INTERNAL) results.forget(key);
     else results.store(key, { code, message, body: Buffer.from(body) });
@@ -301,11 +296,16 @@ export class ServerCall extends GivenContext implements StreamOwner {
 
   /** Ends the stream over the handler's head. */
   #abandon(code: number, message: string): void {
+    this.#outlives();
     this.#stop();
+    this.#fail(code, message, 0);
+  }
+
+  /** Its stream ends before the handler has settled: until then it counts as one. */
+  #outlives(): void {
+    if (this.#over || this.#zombie) return;
     this.#zombie = true;
     this.client.session.zombies++;
-    this.#fail(code, message, 0);
-    this.#wake?.();
   }
 
   #stop(): void {
@@ -347,11 +347,13 @@ export class ServerCall extends GivenContext implements StreamOwner {
     this.#inbox?.end();
   }
 
-  failed(_stream: Stream, error: StreamError): void {
+  failed(stream: Stream, error: StreamError): void {
     this.#inbox?.end(new CallError("ABORTED", error.message));
     this.#stop();
     // Our side may have been ended by the session itself.
-    if (_stream.localDone) this.#over = true;
+    if (!stream.localDone) return;
+    this.#outlives();
+    this.#over = true;
   }
 
   cancelled(stream: Stream, _code: number): void {

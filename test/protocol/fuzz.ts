@@ -51,10 +51,10 @@ export function fuzz(frames: number, seed: number): FuzzResult {
   return { frames: count, errors, rounds, kinds: known.length };
 }
 
-type Draw = (below: number) => number;
+export type Draw = (below: number) => number;
 
 /** Mulberry32. */
-function generator(seed: number): Draw {
+export function generator(seed: number): Draw {
   let state = seed >>> 0;
   return (below) => {
     state = (state + 0x6d2b79f5) >>> 0;
@@ -139,7 +139,7 @@ function text(draw: Draw): Buffer {
   return Buffer.from("room.7.grüße.\u{1f41f}".slice(0, draw(16)));
 }
 
-function noise(draw: Draw, length: number): Buffer {
+export function noise(draw: Draw, length: number): Buffer {
   const bytes = Buffer.alloc(length);
   for (let at = 0; at < length; at++) bytes[at] = draw(256);
   return bytes;

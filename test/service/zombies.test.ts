@@ -1,0 +1,82 @@
+// Handlers whose stream has ended before them go on counting as streams, however it ended, and stop counting when they settle.
+
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { test } from "node:test";
+import type { Context } from "../../src/handlers.ts";
+import { anything } from "../../src/protocol/schema.ts";
+import { clientStream, duplex } from "../../src/service/routes.ts";
+import { service } from "../../src/service/service.ts";
+import { decodeFast } from "../protocol/fast-decoder.ts";
+import { frame, PREFACE } from "./fuzz/frames.ts";
+import { MemoryConnection } from "./fuzz/memory-connection.ts";
+
+const STREAMS = 2;
+
+function start() {
+  const finish: (() => void)[] = [];
+  const routes = {
+    // Heeds nothing.
+    deaf: clientStream(
+      anything,
+      anything,
+      () => new Promise<null>((r) => finish.push(() => r(null))),
+    ),
+    brief: duplex(anything, anything, async function* () {
+      yield 1;
+      await new Promise<void>((resolve) => finish.push(resolve));
+    }),
+  };
+  const limits = { streams: STREAMS, messageBytes: 1024 };
+  const context = { thread: 0, threads: 1 } as Context;
+  const connection = new MemoryConnection(1, context, service(routes, { limits }));
+  const say = async (...frames: Buffer[]) => {
+    connection.receive(Buffer.concat(frames));
+    while (connection.readable) connection.read();
+    await new Promise(setImmediate);
+    const written = Buffer.concat(connection.written.splice(0));
+    return decodeFast(written, 65_536).frames.filter(({ frame }) => frame !== "WELCOME");
+  };
+  const zombies = () => connection.state?.session.zombies;
+  return { connection, finish, say, zombies };
+}
+
+function open(id: number, name: string, credit: number): Buffer {
+  const fixed = Buffer.alloc(16);
+  fixed.set([name === "deaf" ? 2 : 3, 1]);
+  fixed.writeUInt32LE(credit, 8);
+  fixed.writeUInt16LE(name.length, 12);
+  return frame(16, id, 0, Buffer.concat([fixed, Buffer.from(name)]));
+}
+
+const HELLO = frame(1, 0, 0, Buffer.from([1, 1, 0, 0]));
+
+test("a message that is too large ends the stream, and its handler still counts", async () => {
+  const { finish, say, zombies } = start();
+  await say(PREFACE, HELLO);
+  const large = Buffer.from(JSON.stringify("x".repeat(2000)));
+  for (let n = 1; n <= STREAMS; n++) {
+    const [error] = await say(open(1, "deaf", 0), frame(17, 1, 0, large));
+    assert.deepEqual([error?.frame, error?.code, zombies()], ["ERROR", 33, n]);
+  }
+  const [refused] = await say(open(1, "deaf", 0));
+  assert.deepEqual([refused?.frame, refused?.code], ["ERROR", 32]);
+  for (const one of finish) one();
+  assert.deepEqual([await say(), zombies()], [[], 0]);
+  assert.deepEqual(await say(open(1, "deaf", 0)), [], "there is room again");
+});
+
+test("a handler that has settled is none, though its end still waits to be sent", async () => {
+  const { connection, finish, say, zombies } = start();
+  await say(PREFACE, HELLO);
+  const [message] = await say(open(1, "brief", 1));
+  assert.equal(message?.frame, "DATA");
+  // From here on the client reads nothing, so the END waits.
+  connection.reads(false);
+  for (const one of finish) one();
+  assert.deepEqual(await say(), []);
+  await say(frame(17, 1, 0, Buffer.from("no JSON")));
+  connection.reads(true);
+  assert.equal((await say())[0]?.stream, 1, "its end");
+  assert.equal(zombies(), 0);
+});
