@@ -3,8 +3,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { latencyFigures } from "../../src/lab/figures.ts";
-import type { LabRun } from "../../src/lab/lab-result.ts";
+import type { ExperimentResult, LabRun } from "../../src/lab/lab-result.ts";
 import { LatencyHistogram } from "../../src/lab/latency-histogram.ts";
+import { figureCard } from "../../src/lab/report/cards.ts";
 import { P50, P99, P99_9 } from "../../src/lab/report/figure.ts";
 import type { LoadResult } from "../../src/lab/result.ts";
 
@@ -24,4 +25,23 @@ test("a percentile needs five messages beyond it", () => {
   assert.deepEqual(has(9), [true, false, false]);
   assert.deepEqual(has(500), [true, true, false]);
   assert.deepEqual(has(5000), [true, true, true]);
+});
+
+test("a view without a line to see is left out, unless there is no other", () => {
+  const about = {
+    part: "a",
+    x: { label: "x", unit: "count", scale: "linear" },
+    at: String,
+  } as const;
+  const views = (...messages: readonly number[]) => {
+    const runs = messages.map((count, x): LabRun => ({ ...runOf(count), x }));
+    const result = { contenders: [{ name: "b" }], runs } as unknown as ExperimentResult;
+    const card = figureCard(result, about, { title: "Times", figures: [P99, P50, P99_9] });
+    return card.views.map(({ name }) => name);
+  };
+  assert.deepEqual(views(5000, 5000), [P99.name, P50.name, P99_9.name]);
+  assert.deepEqual(views(5000, 500), [P99.name, P50.name], "one point of the last");
+  assert.deepEqual(views(5000), [P99.name, P50.name, P99_9.name], "no point has a neighbour");
+  assert.deepEqual(views(9), [P50.name]);
+  assert.deepEqual(views(0, 0), [P99.name], "it says that there is nothing");
 });

@@ -80,12 +80,17 @@ export function figureCard(
   return { title, text, views };
 }
 
-/** Those in which there is something, the most first; one that says that there is nothing, where nothing is in any. */
+/**
+ * Those in which a line can be seen, the most values first; where there is none, the one with the most, be it that it says that
+ * there is nothing.
+ */
 function withRows(grids: readonly Grid[]): readonly Grid[] {
-  const cells = ({ rows }: Grid) =>
-    rows.reduce((sum, row) => sum + row.cells.filter((cell) => cell !== undefined).length, 0);
-  const there = grids.filter(({ rows }) => rows.length > 0).sort((a, b) => cells(b) - cells(a));
-  return there.length > 0 ? there : grids.slice(0, 1);
+  const cells = ({ rows }: Grid) => rows.map((row) => row.cells.filter((cell) => cell).length);
+  const all = (grid: Grid) => cells(grid).reduce((sum, count) => sum + count, 0);
+  const most = [...grids].sort((a, b) => all(b) - all(a));
+  const needed = Math.min(new Set(grids.flatMap(({ xs }) => xs)).size, 2);
+  const seen = most.filter((grid) => grid.rows.length > 0 && Math.max(...cells(grid)) >= needed);
+  return seen.length > 0 ? seen : most.slice(0, 1);
 }
 
 function fitting({ rows }: Grid): Axis["scale"] {
