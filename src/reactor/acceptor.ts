@@ -6,7 +6,7 @@
 import { deferred } from "../deferred.ts";
 import type { Driver, Handle, ListenTarget } from "../driver/driver.ts";
 import type { Limits } from "../limits.ts";
-import type { Address } from "../sys/address.ts";
+import { type Address, networkOf } from "../sys/address.ts";
 import { EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, SystemError } from "../sys/errno.ts";
 import { ACCEPT_ERRORS, REFUSED } from "./counters.ts";
 
@@ -170,10 +170,10 @@ export class Acceptor {
   }
 }
 
-/** Loopback and Unix peers are this machine's own: they are not counted. */
+/** The address, or network (networkOf), that a peer counts for. Loopback and Unix peers are this machine's own: not counted. */
 export function countableAddress(address: Address | number): string | undefined {
   if (typeof address === "number" || address.family === "unix") return undefined;
   const { host } = address;
   const loopback = host.startsWith("127.") || host === "::1" || host.startsWith("::ffff:127.");
-  return loopback ? undefined : host;
+  return loopback ? undefined : networkOf(address);
 }

@@ -1,7 +1,7 @@
-// Who has failed to say who it is, by address: after a few times it has to wait, longer each time. Addresses are forgotten
+// Who has failed to say who it is, by address (of IPv6 by network: networkOf): after a few times it has to wait, longer each time. Addresses are forgotten
 // after a while, and there is room for so many: guessing costs the guesser, not us.
 
-import type { Address } from "../sys/address.ts";
+import { type Address, networkOf } from "../sys/address.ts";
 
 const FREE = 5;
 const FIRST_WAIT_MS = 1000;
@@ -42,7 +42,7 @@ export class FailedAttempts {
   }
 }
 
-/** All clients of a Unix socket are one. */
+/** Whom a client counts for: networkOf; all clients of a Unix socket are one. */
 export function hostOf(address: Address | undefined): string {
-  return address === undefined || address.family === "unix" ? "" : address.host;
+  return address === undefined || address.family === "unix" ? "" : networkOf(address);
 }

@@ -28,7 +28,7 @@ class LostSession implements Due {
   agendaMs = 0;
   readonly replay: Replay;
   readonly subscriptions: readonly Subscription[];
-  /** Where its client was. */
+  /** Where its client was: hostOf. */
   readonly host: string;
   readonly #expired: () => void;
 

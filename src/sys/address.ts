@@ -41,6 +41,26 @@ export function formatAddress(address: Address): string {
   return `${host}:${address.port}`;
 }
 
+/**
+ * Whom an address belongs to, as far as can be told: an IPv4 address by itself, also one that is written in IPv6; of IPv6 the
+ * network of 64 bits, since whoever has one address there has all of them. For counting what strangers do.
+ */
+export function networkOf({ family, host }: InternetAddress): string {
+  if (family === "ipv4") return host;
+  const [mapped] = host.match(/(?<=^::ffff:)[\d.]+$/i) ?? [];
+  if (mapped !== undefined) return mapped;
+  const [plain = "", zone] = host.split("%");
+  const [front, back] = plain.split("::").map((part) => (part === "" ? [] : part.split(":")));
+  // What "::" stands for; IPv4 at the end is as long as two groups.
+  const length = (front?.length ?? 0) + (back?.length ?? 0) + (plain.includes(".") ? 1 : 0);
+  const groups = [
+    ...(front ?? []),
+    ...Array<string>(Math.max(0, 8 - length)).fill("0"),
+    ...(back ?? []),
+  ];
+  return `${groups.slice(0, 4).join(":")}::/64${zone === undefined ? "" : `%${zone}`}`;
+}
+
 /** An address that cannot be written as a sockaddr; the message says why. */
 export class AddressError extends Error {
   override readonly name = "AddressError";

@@ -43,20 +43,23 @@ test("at the limit of connections accepting stops, once, and goes on with the fi
   assert.deepEqual(driver.takeLog(), RESUMED);
 });
 
-for (const host of ["192.0.2.7", "2001:db8::7"]) {
+for (const [host, counted] of [
+  ["192.0.2.7", "192.0.2.7"],
+  ["2001:db8::7", "2001:db8:0:0::/64"],
+] as const) {
   test(`${host} has as many connections as one address may, others theirs`, () => {
     const { driver, counters, acceptor, from } = subject({ connectionsPerAddress: 2 });
-    assert.equal(from(host), host);
-    assert.equal(from(host), host);
+    assert.equal(from(host), counted);
+    assert.equal(from(host), counted);
     assert.equal(from(host), false);
     assert.equal(from(host), false);
     assert.equal(counters[REFUSED], 2);
     assert.equal(from("192.0.2.8"), "192.0.2.8");
-    acceptor.dismissed(host, 1);
-    assert.equal(from(host), host, "one has left");
+    acceptor.dismissed(counted, 1);
+    assert.equal(from(host), counted, "one has left");
     assert.equal(from(host), false);
-    for (let n = 0; n < 2; n++) acceptor.dismissed(host, 1);
-    assert.deepEqual([from(host), from(host), from(host)], [host, host, false]);
+    for (let n = 0; n < 2; n++) acceptor.dismissed(counted, 1);
+    assert.deepEqual([from(host), from(host), from(host)], [counted, counted, false]);
     assert.deepEqual(driver.takeLog(), [], "an address that is full stops nobody else");
   });
 }
@@ -69,9 +72,22 @@ test("this machine's own connections are not counted", () => {
   driver.addresses.set(7, { family: "unix", path: "" });
   for (let n = 0; n < 3; n++) assert.equal(acceptor.admit(7, 1), undefined);
   assert.equal(counters[REFUSED], 0);
-  for (const host of ["::ffff:192.0.2.1", "128.0.0.1", "::11"]) {
-    assert.deepEqual([from(host), from(host)], [host, false], "not loopback");
+  for (const [host, counted] of [
+    ["::ffff:192.0.2.1", "192.0.2.1"],
+    ["128.0.0.1", "128.0.0.1"],
+    ["::11", "0:0:0:0::/64"],
+  ] as const) {
+    assert.deepEqual([from(host), from(host)], [counted, false], "not loopback");
   }
+});
+
+test("a network of IPv6 counts as one address, and the network beside it as another", () => {
+  const { from } = subject({ connectionsPerAddress: 2 });
+  const counted = ["2001:db8::7", "2001:db8::1:2:3:4", "2001:db8:0:0:5::", "2001:db8:0:1::7"].map(
+    (host) => from(host),
+  );
+  const [one, other] = ["2001:db8:0:0::/64", "2001:db8:0:1::/64"];
+  assert.deepEqual(counted, [one, one, false, other]);
 });
 
 for (const [errno, name] of Object.entries({

@@ -10,6 +10,7 @@ import {
   AddressError,
   formatAddress,
   type InternetAddress,
+  networkOf,
   readSockaddr,
   writeSockaddr,
 } from "../../src/sys/address.ts";
@@ -180,3 +181,41 @@ describe("formatAddress", () => {
 function canonical(host: string): string {
   return new SocketAddress({ family: "ipv6", address: host }).address;
 }
+
+describe("whom an address belongs to", () => {
+  const of = (host: string) =>
+    networkOf({ family: host.includes(":") ? "ipv6" : "ipv4", host, port: 1 });
+
+  test("an IPv4 address by itself, also one in IPv6", () => {
+    assert.equal(of("192.0.2.1"), "192.0.2.1");
+    assert.equal(of("::ffff:192.0.2.1"), "192.0.2.1");
+    assert.notEqual(of("::ffff:192.0.2.1"), of("::ffff:192.0.2.2"));
+  });
+
+  test("of IPv6 the first 64 bits, however they are written", () => {
+    for (const host of ["2001:db8::7", "2001:db8::1:2:3:4", "2001:db8:0:0:1:2:3:4"]) {
+      assert.equal(of(host), "2001:db8:0:0::/64", host);
+    }
+    assert.equal(of("2001:db8:0:5::"), "2001:db8:0:5::/64");
+    assert.equal(of("::1.2.3.4"), "0:0:0:0::/64");
+    assert.equal(of("64:ff9b:1:2::192.0.2.1"), "64:ff9b:1:2::/64");
+    assert.equal(of("fe80::1%3"), "fe80:0:0:0::/64%3");
+    assert.notEqual(of("fe80::1%3"), of("fe80::1%4"));
+  });
+
+  test("addresses with the same first 64 bits, and no others, are one", () => {
+    const group = fc.integer({ min: 0, max: 0xffff });
+    const groups = fc.tuple(group, group, group, group, group, group, group, group);
+    // In a network that is none of IPv4.
+    const text = (list: readonly number[]) =>
+      canonical([0x2001, ...list.slice(1)].map((one) => one.toString(16)).join(":"));
+    fc.assert(
+      fc.property(groups, groups, (one, other) => {
+        const beside = [...one.slice(0, 4), ...other.slice(4)];
+        assert.equal(of(text(one)), of(text(beside)));
+        const far = one.with(3, (one[3] + 1) % 0x1_0000);
+        assert.notEqual(of(text(one)), of(text(far)));
+      }),
+    );
+  });
+});
