@@ -232,19 +232,19 @@ export class Topics implements SubscriptionHost {
     if (this.#catchingUp.length > 0) this.#catchUp();
   }
 
-  /** Runs once everything is delivered here that was delivered there; never, when that takes longer than anybody waits. */
+  /** Runs once everything is delivered here that was delivered there; never, when that takes too long to be of use. */
   whenSeen(seen: ReadonlyMap<number, number>, run: () => void): void {
-    this.#catchingUp.push({ seen, run, untilMs: this.#hub.wire.now() + PATIENCE_MS });
+    // The question has taken a while, and so will the answer.
+    this.#catchingUp.push({ seen, run, untilMs: this.#hub.wire.now() + PATIENCE_MS / 2 });
     this.#catchUp();
   }
 
   #catchUp(): void {
-    const ready = this.#catchingUp.filter(({ seen }) => this.#hasSeen(seen));
     const nowMs = this.#hub.wire.now();
-    // A publication that did not get through is never seen.
-    this.#catchingUp = this.#catchingUp.filter(
-      (one) => !ready.includes(one) && nowMs < one.untilMs,
-    );
+    // A publication that did not get through is never seen. Before all else: a session that is given to who has gone is lost.
+    const waiting = this.#catchingUp.filter(({ untilMs }) => nowMs < untilMs);
+    const ready = waiting.filter(({ seen }) => this.#hasSeen(seen));
+    this.#catchingUp = waiting.filter((one) => !ready.includes(one));
     for (const { run } of ready) run();
   }
 
