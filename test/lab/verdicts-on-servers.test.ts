@@ -1,7 +1,7 @@
 // The whole way from sockets to a verdict: three servers in processes of their own, one of which answers 10 % later, six runs on
 // each, and `sluice compare` over the files.
 //
-// The answers wait 100 ms or 110 ms, since 10 ms are more than a busy machine moves a median by; all three are under load at the
+// The answers wait 400 ms or 440 ms, since 40 ms are more than a busy machine moves a median by; all three are under load at the
 // same time, so that what it does meets all of them. Finer, in turns, and with servers that compute: scripts/verdicts.ts, which is
 // for a machine that does nothing else.
 
@@ -22,7 +22,7 @@ test("a server that answers 10 % later is slower, and one that does not is no di
     environment: { SLUICE_TEST_WAIT_MS: String(waitMs) },
   });
   const files = await comparedRuns({
-    sides: [side("one", 100), side("same", 100), side("slower", 110)],
+    sides: [side("one", 400), side("same", 400), side("slower", 440)],
     runs: RUNS,
     atOnce: true,
     folder,

@@ -39,8 +39,9 @@ for (const { name: driver, skip } of DRIVERS) {
       const clients = Array.from({ length: 40 }, () => Client.dial(t, server.address));
       await until(() => clients.every(({ connected }) => connected), "all are connected");
       await until(() => open === limit, "as many as there may be");
-      await sleep(50);
       const served = () => clients.filter(({ receivedLength }) => receivedLength >= 2);
+      await until(() => served().length === limit, "those have their greeting");
+      await sleep(50);
       assert.equal(open, limit);
       assert.equal(served().length, limit);
       const left = new Set<Client>();
