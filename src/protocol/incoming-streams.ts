@@ -5,6 +5,7 @@
 // once, unless a reader keeps it (`hold`). What is discarded is credited like everything else.
 
 import { CODE, ERROR_FLAG, FLAG, FRAME, GOAWAY, KIND, nameOf } from "./codes.ts";
+import { isUnopened } from "./outgoing.ts";
 import { HeldBytes, MessagePart } from "./reassembly.ts";
 import type { Session } from "./session.ts";
 import { flowsDown, flowsUp, Stream, StreamTable } from "./stream.ts";
@@ -258,7 +259,10 @@ export class IncomingStreams {
   #find(id: number, what: string): Stream | undefined {
     const table = this.#session.isMine(id) ? this.#session.streams.table : this.table;
     const stream = id === 0 ? undefined : table.get(id);
-    if (stream !== undefined) return stream;
+    if (stream !== undefined) {
+      // What comes before its OPEN has left is for the one that had the id before.
+      return stream.outbox !== undefined && isUnopened(stream.outbox) ? undefined : stream;
+    }
     if (id === 0 || !table.seen(id))
       throw protocolError(`${what} for stream ${id}, which never was`);
     return undefined;

@@ -257,19 +257,15 @@ export class OutgoingStreams {
     stream.part?.drop();
     stream.part = undefined;
     if (session.outgoing.drop(stream)) {
-      this.#neverOpened(stream);
+      // It was never opened as far as the peer knows.
+      stream.localDone = true;
+      stream.remoteDone = true;
+      this.#opened--;
       return session.forgetIfOver(stream);
     }
     session.begin();
     encodeCancel(session.writer, stream.id, code);
     session.sentLast(stream);
-  }
-
-  /** Its OPEN has not left: as far as the peer knows it does not exist, and there is nothing to end. */
-  #neverOpened(stream: Stream): void {
-    stream.localDone = true;
-    stream.remoteDone = true;
-    this.#opened--;
   }
 
   /** It cannot go on, for what the peer sent on it: both the peer and the owner are told. */
@@ -289,7 +285,7 @@ export class OutgoingStreams {
   /** The responder has ended a stream that we opened: so do we, if we have not. */
   endBack(stream: Stream): void {
     if (stream.localDone) return;
-    if (this.#session.outgoing.drop(stream)) return this.#neverOpened(stream);
+    this.#session.outgoing.drop(stream);
     stream.ending = false;
     this.sendEnd(stream);
   }

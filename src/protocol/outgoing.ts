@@ -101,8 +101,7 @@ export class Outgoing {
     stream.outbox = undefined;
     this.#waiting = this.#waiting.filter((one) => one !== stream);
     for (const { payload, sent } of outbox) this.queuedBytes -= payload.length - sent;
-    const [first] = outbox;
-    return first !== undefined && first.type === FRAME.OPEN && first.sent === 0;
+    return isUnopened(outbox);
   }
 
   /** Forgets everything that is queued. */
@@ -165,4 +164,9 @@ export class Outgoing {
     this.window -= length;
     this.queuedBytes -= length;
   }
+}
+
+/** Whether not even the OPEN of a stream with this outbox has left: as far as the peer knows there is no such stream. */
+export function isUnopened([first]: Outbox): boolean {
+  return first !== undefined && first.type === FRAME.OPEN && first.sent === 0;
 }
