@@ -41,6 +41,7 @@ export class Judge {
   readonly #asksForToken: boolean;
   readonly #now: () => number;
   readonly #running: () => number;
+  readonly #stalled: () => boolean;
   readonly #seen = [-1, -1];
   /** What was opened in the bytes of the moment: a handler may have ended it already. */
   readonly #fresh = new Set<number>();
@@ -48,6 +49,9 @@ export class Judge {
   readonly #mixed = new Set<number>();
   /** More than one frame is read at once: what the server does between them does not show. */
   #burst = false;
+  /** Frames that were read together, and the streams that they were for. */
+  #together = 0;
+  readonly #spoken = new Set<number>();
   /** The highest id of a subscription that may be older than the connection: those below may have been in use. */
   #restoredTo = 0;
   readonly #controls: Bucket;
@@ -66,9 +70,16 @@ export class Judge {
   goaway: number | undefined;
   welcome: Frame | undefined;
 
-  /** `running` handlers may count as streams, though their streams are over. */
-  constructor(limits: WireLimits, asksForToken: boolean, now: () => number, running: () => number) {
+  /** `stalled`: the client does not read. `running` handlers may count as streams, though their streams are over. */
+  constructor(
+    limits: WireLimits,
+    asksForToken: boolean,
+    now: () => number,
+    running: () => number,
+    stalled: () => boolean,
+  ) {
     this.#running = running;
+    this.#stalled = stalled;
     this.#limits = limits;
     this.#asksForToken = asksForToken;
     this.#now = now;
@@ -85,6 +96,8 @@ export class Judge {
   /** What may become of these bytes, which are read at once. */
   reads(bytes: Buffer): ReadonlySet<Outcome> {
     this.#fresh.clear();
+    this.#spoken.clear();
+    this.#together = 0;
     this.#kept = Buffer.concat([this.#kept, bytes]);
     const allowed = new Set<Outcome>(["on"]);
     if (this.phase === "preface" && !this.#preface()) return new Set(["end"]);
@@ -101,6 +114,7 @@ export class Judge {
       if (!next.includes("on")) return without(allowed, next);
       for (const outcome of next) allowed.add(outcome);
       this.#burst = true;
+      this.#together++;
     }
     return allowed;
   }
@@ -166,7 +180,7 @@ export class Judge {
       if (value !== undefined && value.length !== 4) return [PROTOCOL];
     }
     const agent = values.get(16);
-    if (agent !== undefined && agent.toString() !== agent.toString("latin1")) return ANYTHING;
+    if (agent !== undefined && !isUtf8(agent)) return [PROTOCOL];
     this.phase = "judging";
     this.#serverWindow = values.get(4)?.readUInt32LE(0) ?? 1_048_576;
     this.#serverFrame = values.get(1)?.readUInt32LE(0) ?? 65_536;
@@ -239,9 +253,12 @@ export class Judge {
   /** A name or metadata that cannot be read: looked at when somebody needs it. */
   #unreadable(bytes: Buffer, stream: number): readonly Outcome[] {
     if (bytes.length < 24 || stream === 0) return stream === 0 ? ["on", PROTOCOL] : [PROTOCOL];
-    if (this.streams.has(stream) || stream % 2 === 0) return [PROTOCOL];
+    if (this.#mixed.has(stream)) return ["on", PROTOCOL, FLOW];
+    if (stream % 2 === 0 || (this.streams.has(stream) && !this.#unsure(stream))) return [PROTOCOL];
+    if (this.streams.has(stream)) this.#mixed.add(stream);
     if (stream >>> 1 <= this.#mostIndex) this.#add(new SpecStream(stream, -1, 0, 0, true));
-    return ["on", PROTOCOL];
+    // Its credit may be wrong as well.
+    return ["on", PROTOCOL, FLOW];
   }
 
   get #mostIndex(): number {
@@ -261,15 +278,14 @@ export class Judge {
       return end ? ["on"] : ["on", PROTOCOL];
     }
     if (seq || id % 2 === 0) return [PROTOCOL];
-    if (this.#mixed.has(id)) return ["on", PROTOCOL];
+    if (this.#mixed.has(id)) return ["on", PROTOCOL, FLOW];
     if (this.streams.has(id)) {
       if (!this.#unsure(id)) return [PROTOCOL];
       this.#mixed.add(id);
-      return ["on", PROTOCOL];
+      return ["on", PROTOCOL, FLOW];
     }
     if (id >>> 1 > this.#mostIndex) return [PROTOCOL];
     const credit = Number(frame.credit);
-    if (flowsDown(kind) && credit > MOST_CREDIT) return this.#full ? ["on", FLOW] : [FLOW];
     const down = flowsDown(kind) ? credit : 0;
     const up = kind === KIND.CLIENT || kind === KIND.DUPLEX ? this.#limits.streamCredit : 0;
     const stream = new SpecStream(id, kind, down, up);
@@ -279,6 +295,7 @@ export class Judge {
       kind === KIND.NOTIFY || (!end && !more && !stream.opensUp) || (zip && !this.#packs);
     const full = this.#full || kind > KIND.PUBLISH;
     this.#add(stream);
+    if (down > MOST_CREDIT) return full ? ["on", FLOW] : [FLOW];
     // A queue group is looked at once there is nothing else against the subscription.
     if (!wrong) return kind === KIND.SUBSCRIBE && !hasTextGroup(frame) ? ["on", PROTOCOL] : ["on"];
     // It is looked at when it is whole, and not at all when it is refused.
@@ -291,12 +308,17 @@ export class Judge {
     const subscriptions = own.filter(({ kind }) => kind === KIND.SUBSCRIBE).length;
     const others = own.length - subscriptions + this.#running();
     const { streams, subscriptions: most } = this.#limits;
+    if (this.#mixed.size > 0 || this.#restoredTo > 0) return true;
     return this.#draining || this.#burst || others >= streams || subscriptions >= most;
   }
 
   /** Whether it is over, or was never in use, or who has it, is not known. */
   #isOld(id: number): boolean {
-    return this.#mixed.has(id) || (id % 2 === 1 && id <= this.#restoredTo);
+    return (
+      this.#mixed.has(id) ||
+      (id % 2 === 1 && id <= this.#restoredTo) ||
+      (id > 0 && id % 2 === 0 && this.#stalled())
+    );
   }
 
   /** Something was done with it in these bytes, and it may be over. */
@@ -313,6 +335,9 @@ export class Judge {
 
   /** "never": its id has never been in use. */
   #find(id: number): SpecStream | "over" | "never" {
+    // One that it has opened may still wait to be sent; before that it was never in use, or is over.
+    if (id % 2 === 0 && id > 0 && this.#stalled() && !this.streams.has(id)) return "over";
+    this.#spoken.add(id);
     if (this.#mixed.has(id)) return "over";
     if (!this.streams.has(id) && this.#isOld(id)) return "over";
     const stream = this.streams.get(id);
@@ -360,7 +385,8 @@ export class Judge {
   #error(id: number): readonly Outcome[] {
     const stream = this.#find(id);
     if (stream === "never") return [PROTOCOL];
-    if (stream !== "over") this.#clientEnds(stream);
+    if (stream === "over") return this.#isOld(id) ? ["on", PROTOCOL] : ["on"];
+    this.#clientEnds(stream);
     return ["on"];
   }
 
@@ -391,7 +417,7 @@ export class Judge {
     }
     const stream = this.#find(id);
     if (stream === "never" || length !== 4) return [PROTOCOL];
-    if (stream === "over") return this.#isOld(id) ? ["on", FLOW] : ["on"];
+    if (stream === "over") return this.#isOld(id) ? ["on", FLOW, PROTOCOL] : ["on"];
     stream.serverCredit += add;
     if (stream.serverCredit <= MOST_CREDIT) return ["on"];
     return this.#unsure(id) || stream.serverDone ? ["on", FLOW] : [FLOW];
@@ -443,6 +469,16 @@ export class Judge {
       default:
         assert.fail(`a server sends no ${frame.frame}`);
     }
+  }
+
+  /** The client has ended its side: the server takes no more streams, and says nothing. */
+  clientEnds(): void {
+    this.#draining = true;
+  }
+
+  /** A frame has begun and is not whole: what comes next may be its rest. */
+  get isWaiting(): boolean {
+    return this.#kept.length > 0;
   }
 
   /** Both sides have zstd. */
@@ -502,6 +538,9 @@ export class Judge {
     this.#serverWindow -= length;
     if (id === 0) return assert.equal(frame.kind, KIND.NOTIFY);
     assert.equal(id % 2, 0, "a server opens even ids");
+    // It was ended and opened again between two frames of the same bytes, and maybe ended once more.
+    if (this.#together > 1 && this.#spoken.has(id)) this.#mixed.add(id);
+    if (this.#mixed.has(id)) return;
     assert.equal(this.streams.get(id), undefined, "that are free");
     const stream = new SpecStream(id, Number(frame.kind), 0, 0);
     stream.serverDone = (Number(frame.flags) & FLAG.END) !== 0;
