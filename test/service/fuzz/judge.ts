@@ -312,12 +312,17 @@ export class Judge {
     return this.#draining || this.#burst || others >= streams || subscriptions >= most;
   }
 
+  /** The server may have opened streams that do not show yet: between two frames, or for a client that does not read. */
+  get #mayOpen(): boolean {
+    return this.#burst || this.#stalled();
+  }
+
   /** Whether it is over, or was never in use, or who has it, is not known. */
   #isOld(id: number): boolean {
     return (
       this.#mixed.has(id) ||
       (id % 2 === 1 && id <= this.#restoredTo) ||
-      (id > 0 && id % 2 === 0 && this.#stalled())
+      (id > 0 && id % 2 === 0 && this.#mayOpen)
     );
   }
 
@@ -335,9 +340,8 @@ export class Judge {
 
   /** "never": its id has never been in use. */
   #find(id: number): SpecStream | "over" | "never" {
-    // One that it has opened may still wait to be sent; before that it was never in use, or is over.
-    if (id % 2 === 0 && id > 0 && this.#stalled() && !this.streams.has(id)) return "over";
     this.#spoken.add(id);
+    if (id % 2 === 0 && id > 0 && this.#mayOpen && !this.streams.has(id)) return "over";
     if (this.#mixed.has(id)) return "over";
     if (!this.streams.has(id) && this.#isOld(id)) return "over";
     const stream = this.streams.get(id);
@@ -419,6 +423,7 @@ export class Judge {
     if (stream === "never" || length !== 4) return [PROTOCOL];
     if (stream === "over") return this.#isOld(id) ? ["on", FLOW, PROTOCOL] : ["on"];
     stream.serverCredit += add;
+    if (stream.doubtful) return ["on", FLOW];
     if (stream.serverCredit <= MOST_CREDIT) return ["on"];
     return this.#unsure(id) || stream.serverDone ? ["on", FLOW] : [FLOW];
   }
