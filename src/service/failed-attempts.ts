@@ -1,5 +1,5 @@
-// Who has failed to say who it is, by address (of IPv6 by network: networkOf): after a few times it has to wait, longer each time. Addresses are forgotten
-// after a while, and there is room for so many: guessing costs the guesser, not us.
+// Who has failed to say who it is, by address (of IPv6 by network: networkOf): after a few times it has to wait, longer each
+// time. Addresses are forgotten after a while, and there is room for so many: guessing costs the guesser, not us.
 
 import { type Address, networkOf } from "../sys/address.ts";
 

@@ -1,15 +1,9 @@
 // epoll(7): one thin function per call; a count or −errno.
 
-import { ABI, EPOLL_CLOEXEC } from "./abi.ts";
+import { EPOLL_CLOEXEC } from "./abi.ts";
+import { nativeAbi } from "./native-abi.ts";
 import { type NativeLibrary, nativeLibrary } from "./native-library.ts";
 import { NativeMemory } from "./native-memory.ts";
-import { nativeArchitecture } from "./platform.ts";
-
-function architectureAbi() {
-  const architecture = nativeArchitecture();
-  if (typeof architecture === "object") throw new Error(architecture.refused);
-  return ABI[architecture];
-}
 
 /** −1 as the kernel sees it in the lower half of a register. */
 const FOR_EVER = 0xffff_ffffn;
@@ -20,7 +14,7 @@ export class Epoll {
   /** Most events of one wait. */
   readonly capacity: number;
   readonly #library: NativeLibrary;
-  readonly #abi = architectureAbi();
+  readonly #abi = nativeAbi();
   readonly #memory: NativeMemory;
   /** 32-bit words of the events: mask and data lie on such borders, packed or not. */
   readonly #words: Int32Array;
@@ -138,7 +132,7 @@ export function writeFrom(descriptor: number, address: bigint, length: number): 
  */
 export function acceptFrom(descriptor: number, flags: number): number {
   const library = nativeLibrary();
-  const { SYS_accept4 } = architectureAbi();
+  const { SYS_accept4 } = nativeAbi();
   const accepted = library.syscallPointers(SYS_accept4, descriptor, 0n, 0n, flags, 0n, 0n);
   return accepted < 0 ? -(library.errno[0] ?? 0) : accepted;
 }

@@ -3,17 +3,15 @@
 
 import { readdirSync, readFileSync } from "node:fs";
 import {
-  ABI,
   PRIO_PROCESS,
   SCHED_ATTR_POLICY,
   SCHED_ATTR_RUNTIME,
   SCHED_ATTR_SIZE_VER0,
   SCHED_OTHER,
 } from "./abi.ts";
-import { ENOSYS } from "./errno.ts";
+import { nativeAbi } from "./native-abi.ts";
 import { nativeLibrary } from "./native-library.ts";
 import { NativeMemory } from "./native-memory.ts";
-import { nativeArchitecture } from "./platform.ts";
 
 const NS_PER_MS = 1e6;
 
@@ -34,9 +32,7 @@ const SELF = 0;
  * class: one of another class keeps what it has. Threads that it starts have the same. See sched_setattr(2), sched(7).
  */
 export function setSlice(ms: number): number {
-  const architecture = nativeArchitecture();
-  if (typeof architecture === "object") return -ENOSYS;
-  const { SYS_sched_getattr, SYS_sched_setattr } = ABI[architecture];
+  const { SYS_sched_getattr, SYS_sched_setattr } = nativeAbi();
   const library = nativeLibrary();
   const memory = NativeMemory.allocate(SCHED_ATTR_SIZE_VER0);
   const attributes = memory.at(0, SCHED_ATTR_SIZE_VER0);

@@ -8,9 +8,9 @@
 // - They go through syscall(2), as recvfrom and sendto without an address: libc's own are points of cancellation, which
 //   costs a process with threads 40 ns each.
 
-import { ABI, MSG_DONTWAIT, MSG_NOSIGNAL } from "./abi.ts";
+import { MSG_DONTWAIT, MSG_NOSIGNAL } from "./abi.ts";
+import { nativeAbi } from "./native-abi.ts";
 import { type NativeLibrary, nativeLibrary } from "./native-library.ts";
-import { nativeArchitecture } from "./platform.ts";
 
 /** Numbers up to this one are made bigints once: every descriptor, and every length of a block. */
 const CACHED = 65_536;
@@ -26,10 +26,9 @@ export class StreamCalls {
 
   /** @throws Error where there are no native calls */
   constructor() {
-    const architecture = nativeArchitecture();
-    if (typeof architecture === "object") throw new Error(architecture.refused);
-    this.#receiveNumber = BigInt(ABI[architecture].SYS_recvfrom);
-    this.#sendNumber = BigInt(ABI[architecture].SYS_sendto);
+    const { SYS_recvfrom, SYS_sendto } = nativeAbi();
+    this.#receiveNumber = BigInt(SYS_recvfrom);
+    this.#sendNumber = BigInt(SYS_sendto);
   }
 
   /** Into `length` bytes at `address`; 0 is the end of the stream. */

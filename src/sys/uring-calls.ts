@@ -1,7 +1,6 @@
 // io_uring(7): setup, enter and register as −errno functions, and the memory that ring and kernel share.
 
 import {
-  ABI,
   GETEVENTS_ARG_TS,
   IORING_ENTER_EXT_ARG,
   IORING_ENTER_GETEVENTS,
@@ -15,9 +14,9 @@ import {
   SIZEOF_IO_URING_PARAMS,
 } from "./abi.ts";
 import { SystemError } from "./errno.ts";
+import { nativeAbi } from "./native-abi.ts";
 import { type NativeLibrary, nativeLibrary } from "./native-library.ts";
 import { NativeMemory, PAGE } from "./native-memory.ts";
-import { nativeArchitecture } from "./platform.ts";
 
 const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
 const TIMESPEC_AT = 64;
@@ -27,12 +26,6 @@ export interface RingSetup {
   readonly descriptor: number;
   /** struct io_uring_params as the kernel filled it. */
   readonly params: DataView;
-}
-
-function systemCalls() {
-  const architecture = nativeArchitecture();
-  if (typeof architecture === "object") throw new Error(architecture.refused);
-  return ABI[architecture];
 }
 
 /** io_uring_setup(2): `prepare` fills the parameters. The descriptor is close-on-exec by the kernel's own rule. */
@@ -45,7 +38,7 @@ export function setupRing(
   const { buffer, byteOffset } = memory.bytes;
   prepare(new DataView(buffer, byteOffset, SIZEOF_IO_URING_PARAMS));
   const at = memory.at(0, SIZEOF_IO_URING_PARAMS);
-  const number = systemCalls().SYS_io_uring_setup;
+  const number = nativeAbi().SYS_io_uring_setup;
   const descriptor = library.syscallPointers(number, entries, at, 0n, 0, 0n, 0n);
   const errno = library.errno[0] ?? 0;
   const params = new DataView(buffer.slice(byteOffset, byteOffset + SIZEOF_IO_URING_PARAMS));
@@ -84,7 +77,7 @@ export class RingMapping {
 /** Enters one ring: the only call on io_uring's hot path. */
 export class RingEntrance {
   readonly #library = nativeLibrary();
-  readonly #number = systemCalls().SYS_io_uring_enter;
+  readonly #number = nativeAbi().SYS_io_uring_enter;
   readonly #descriptor: number;
   /** Number and descriptor as words. */
   readonly #words: readonly [bigint, bigint];
@@ -150,7 +143,7 @@ export function registerBufferRing(
   memory.bytes.writeUInt32LE(entries, 8);
   memory.bytes.writeUInt16LE(group, 12);
   const done = library.syscallPointers(
-    systemCalls().SYS_io_uring_register,
+    nativeAbi().SYS_io_uring_register,
     descriptor,
     BigInt(IORING_REGISTER_PBUF_RING),
     memory.at(0, SIZEOF_IO_URING_BUF_REG),

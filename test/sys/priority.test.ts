@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
-import { ABI, SCHED_ATTR_RUNTIME, SCHED_ATTR_SIZE_VER0 } from "../../src/sys/abi.ts";
+import { SCHED_ATTR_RUNTIME, SCHED_ATTR_SIZE_VER0 } from "../../src/sys/abi.ts";
+import { nativeAbi } from "../../src/sys/native-abi.ts";
 import { nativeLibrary } from "../../src/sys/native-library.ts";
 import { NativeMemory } from "../../src/sys/native-memory.ts";
 import { demoteHelpers, setNiceness, setSlice } from "../../src/sys/priority.ts";
@@ -34,11 +35,11 @@ test("V8's helpers give way, and nobody else does", { skip: NO_NATIVE }, () => {
 
 /** What sched_getattr(2) says of the calling thread. */
 function attributes(): { readonly nice: number; readonly runtimeNs: number } {
-  const abi = ABI[process.arch === "arm64" ? "arm64" : "x64"];
+  const { SYS_sched_getattr } = nativeAbi();
   const memory = NativeMemory.allocate(SCHED_ATTR_SIZE_VER0);
   const size = BigInt(SCHED_ATTR_SIZE_VER0);
   const at = memory.at(0, SCHED_ATTR_SIZE_VER0);
-  assert.equal(nativeLibrary().syscallPointers(abi.SYS_sched_getattr, 0, at, size, 0, 0n, 0n), 0);
+  assert.equal(nativeLibrary().syscallPointers(SYS_sched_getattr, 0, at, size, 0, 0n, 0n), 0);
   const nice = memory.bytes.readInt32LE(NICE_OFFSET);
   const runtimeNs = Number(memory.bytes.readBigUInt64LE(SCHED_ATTR_RUNTIME));
   memory.release();
