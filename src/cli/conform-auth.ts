@@ -5,7 +5,14 @@ import { AUTH_METHOD, GOAWAY, GOAWAY_KEY } from "../protocol/codes.ts";
 import { encodeAuth } from "../protocol/connection-frames.ts";
 import { FrameWriter } from "../protocol/frame-writer.ts";
 import { prefaceAndHello } from "./conform-hello.ts";
-import { ConformPeer, type Described, describe, type Target, Unmet } from "./conform-peer.ts";
+import {
+  ConformPeer,
+  type Described,
+  describe,
+  type Target,
+  tlvOf,
+  Unmet,
+} from "./conform-peer.ts";
 import { type Check, Skipped } from "./conform-report.ts";
 
 const NO_TOKEN = "needs --token T";
@@ -36,10 +43,8 @@ async function wrongInHello(target: Target, good: string): Promise<void> {
   const peer = await ConformPeer.connect(target);
   try {
     peer.send(prefaceAndHello(wrong(good)));
-    const frame = needRefusal(await peer.frame());
-    const tlvs = frame.tlvs as readonly { readonly key: number; readonly value: string }[];
-    const methods = tlvs.find(({ key }) => key === GOAWAY_KEY.AUTH_METHODS)?.value ?? "";
-    if (!Buffer.from(methods, "hex").includes(AUTH_METHOD.TOKEN)) {
+    const methods = tlvOf(needRefusal(await peer.frame()), GOAWAY_KEY.AUTH_METHODS);
+    if (methods?.includes(AUTH_METHOD.TOKEN) !== true) {
       throw new Unmet("its TLV 8 does not name the method token");
     }
   } finally {

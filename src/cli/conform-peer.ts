@@ -155,6 +155,13 @@ class Inbox {
   }
 }
 
+/** The value of a frame's TLV, where it has one. */
+export function tlvOf(frame: FrameDescription, key: number): Buffer | undefined {
+  const tlvs = frame.tlvs as readonly { readonly key: number; readonly value: string }[];
+  const found = tlvs.find((one) => one.key === key);
+  return found === undefined ? undefined : Buffer.from(found.value, "hex");
+}
+
 /** A frame in a few words. */
 export function describe(frame: Described): string {
   if (frame === undefined) return "the end of the connection";

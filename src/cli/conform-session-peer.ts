@@ -9,7 +9,7 @@ import type { FrameDescription } from "../protocol/describe-frame.ts";
 import { FrameWriter } from "../protocol/frame-writer.ts";
 import { encodeOpen, type Open } from "../protocol/stream-frames.ts";
 import { type Tlv, u32Tlv } from "../protocol/tlv.ts";
-import { ConformPeer, describe, type Target, Unmet } from "./conform-peer.ts";
+import { ConformPeer, describe, type Target, tlvOf, Unmet } from "./conform-peer.ts";
 import { Skipped } from "./conform-report.ts";
 
 /** What a session is shown with, and how far it had come. */
@@ -143,9 +143,7 @@ export class SessionPeer implements Secret {
   }
 
   #value(key: number): Buffer | undefined {
-    const tlvs = this.#welcome.tlvs as readonly { readonly key: number; readonly value: string }[];
-    const found = tlvs.find((one) => one.key === key);
-    return found === undefined ? undefined : Buffer.from(found.value, "hex");
+    return tlvOf(this.#welcome, key);
   }
 }
 

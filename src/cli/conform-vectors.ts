@@ -7,7 +7,7 @@ import type { FrameDescription } from "../protocol/describe-frame.ts";
 import { FrameWriter } from "../protocol/frame-writer.ts";
 import { encodeOpen } from "../protocol/stream-frames.ts";
 import { introduced } from "./conform-hello.ts";
-import { ConformPeer, describe, PING, type Target, Unmet } from "./conform-peer.ts";
+import { ConformPeer, describe, PING, type Target, tlvOf, Unmet } from "./conform-peer.ts";
 import { type Check, Skipped } from "./conform-report.ts";
 
 export interface FrameVectors {
@@ -37,6 +37,8 @@ export interface TopicVectors {
   }[];
 }
 
+/** The largest frame of a server that names none. */
+const USUAL_MAXIMUM = 65_536;
 const PREFACE = Buffer.from("535750310d0a1a0a", "hex");
 
 /** Groups whose vectors are frames. */
@@ -79,9 +81,7 @@ function beginsTheHandshake(first: FrameDescription | undefined, bytes: Buffer):
 
 /** The vectors are made for one max_frame, and a server may have another. */
 function assertSameMaximum(welcome: FrameDescription, maxFrame: number): void {
-  const tlvs = welcome.tlvs as readonly { readonly key: number; readonly value: string }[];
-  const value = tlvs.find(({ key }) => key === HELLO_KEY.MAX_FRAME)?.value ?? "00000100";
-  const theirs = Buffer.from(value, "hex").readUInt32LE(0);
+  const theirs = tlvOf(welcome, HELLO_KEY.MAX_FRAME)?.readUInt32LE(0) ?? USUAL_MAXIMUM;
   if (theirs !== maxFrame) throw new Skipped(`the server takes frames of ${theirs} bytes`);
 }
 
