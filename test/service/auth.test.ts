@@ -22,6 +22,7 @@ import { service } from "../../src/service/service.ts";
 import { Client } from "../support/client.ts";
 import { portOf, serveFor } from "../support/server.ts";
 import { until } from "../support/until.ts";
+import { rawFrame } from "./raw-frame.ts";
 import { type ClientOptions, SessionClient } from "./session-client.ts";
 
 async function start(t: TestContext, auth: readonly AuthMethod[], path?: string) {
@@ -220,13 +221,20 @@ describe("Unix peer credentials", () => {
 
 describe("before the verdict", () => {
   /** Every frame type in every phase before READY, over a real socket. */
-  const hello = frame(FRAME.HELLO, Buffer.from([1, 1, 0, 0]));
+  const hello = rawFrame(FRAME.HELLO, 0, 0, Buffer.from([1, 1, 0, 0]));
   const token1 = Buffer.from([8, 0, 2, 0, AUTH_METHOD.TOKEN, 0x78]);
   const phases = {
     "before HELLO": Buffer.alloc(0),
-    "while a hook decides": frame(FRAME.HELLO, Buffer.concat([Buffer.from([1, 1, 0, 0]), token1])),
-    "in the middle of a challenge": frame(
+    "while a hook decides": rawFrame(
       FRAME.HELLO,
+      0,
+      0,
+      Buffer.concat([Buffer.from([1, 1, 0, 0]), token1]),
+    ),
+    "in the middle of a challenge": rawFrame(
+      FRAME.HELLO,
+      0,
+      0,
       Buffer.concat([
         Buffer.from([1, 1, 0, 0]),
         Buffer.from([8, 0, 33, 0, AUTH_METHOD.ED25519]),
@@ -235,15 +243,6 @@ describe("before the verdict", () => {
     ),
     "after being refused": hello,
   };
-
-  function frame(type: number, payload: Buffer, stream = 0, flags = 0): Buffer {
-    const header = Buffer.alloc(8);
-    header.writeUIntLE(payload.length, 0, 3);
-    header[3] = type;
-    header.writeUIntLE(stream, 4, 3);
-    header[7] = flags;
-    return Buffer.concat([header, payload]);
-  }
 
   const open = Buffer.alloc(16 + 3);
   open[0] = KIND.CALL;
@@ -258,7 +257,7 @@ describe("before the verdict", () => {
       for (const type of [...Object.values(FRAME), 8, 15, 21, 31, 32, 127]) {
         const payload = type === FRAME.OPEN ? open : Buffer.alloc(16);
         const client = await Client.connect(t, server.address);
-        client.write(Buffer.concat([Buffer.from(PREFACE), first, frame(type, payload, 1, 1)]));
+        client.write(Buffer.concat([Buffer.from(PREFACE), first, rawFrame(type, 1, 1, payload)]));
         if (phase === "while a hook decides") client.socket.end();
         else await client.end();
         client.destroy();

@@ -8,8 +8,9 @@ import type { Context } from "../../src/handlers.ts";
 import { service } from "../../src/service/service.ts";
 import { PATIENCE_MS } from "../../src/service/session-handover.ts";
 import { decodeFast } from "../protocol/fast-decoder.ts";
-import { frame, PREFACE, tlv, u32 } from "./fuzz/frames.ts";
+import { PREFACE, tlv, u32 } from "./fuzz/frames.ts";
 import { MemoryConnection } from "./fuzz/memory-connection.ts";
+import { rawFrame } from "./raw-frame.ts";
 
 type Frame = Readonly<Record<string, unknown>>;
 
@@ -67,7 +68,7 @@ class Client implements Session {
     const tlvs = [tlv(13, u32(1))];
     if (session !== undefined) tlvs.push(tlv(9, session.id), tlv(10, session.secret));
     const payload = Buffer.concat([Buffer.from([1, 1, 0, 0]), ...tlvs]);
-    this.#say(PREFACE, frame(1, 0, 0, payload));
+    this.#say(PREFACE, rawFrame(1, 0, 0, payload));
     return this;
   }
 
@@ -93,15 +94,15 @@ class Client implements Session {
   }
 
   subscribe(): void {
-    this.#say(frame(16, 1, 1, openOf(5, 8, "news", "")));
+    this.#say(rawFrame(16, 1, 1, openOf(5, 8, "news", "")));
   }
 
   publish(text: string): void {
-    this.#say(frame(16, 0, 1, openOf(6, 0, "news", text)));
+    this.#say(rawFrame(16, 0, 1, openOf(6, 0, "news", text)));
   }
 
   acknowledge(): void {
-    this.#say(frame(7, 0, 0, u32(0)));
+    this.#say(rawFrame(7, 0, 0, u32(0)));
   }
 
   cut(): void {

@@ -8,8 +8,9 @@ import { anything } from "../../src/protocol/schema.ts";
 import { clientStream, duplex } from "../../src/service/routes.ts";
 import { service } from "../../src/service/service.ts";
 import { decodeFast } from "../protocol/fast-decoder.ts";
-import { frame, PREFACE } from "./fuzz/frames.ts";
+import { PREFACE } from "./fuzz/frames.ts";
 import { MemoryConnection } from "./fuzz/memory-connection.ts";
+import { rawFrame } from "./raw-frame.ts";
 
 const STREAMS = 2;
 
@@ -46,17 +47,17 @@ function open(id: number, name: string, credit: number): Buffer {
   fixed.set([name === "deaf" ? 2 : 3, 1]);
   fixed.writeUInt32LE(credit, 8);
   fixed.writeUInt16LE(name.length, 12);
-  return frame(16, id, 0, Buffer.concat([fixed, Buffer.from(name)]));
+  return rawFrame(16, id, 0, Buffer.concat([fixed, Buffer.from(name)]));
 }
 
-const HELLO = frame(1, 0, 0, Buffer.from([1, 1, 0, 0]));
+const HELLO = rawFrame(1, 0, 0, Buffer.from([1, 1, 0, 0]));
 
 test("a message that is too large ends the stream, and its handler still counts", async () => {
   const { finish, say, zombies } = start();
   await say(PREFACE, HELLO);
   const large = Buffer.from(JSON.stringify("x".repeat(2000)));
   for (let n = 1; n <= STREAMS; n++) {
-    const [error] = await say(open(1, "deaf", 0), frame(17, 1, 0, large));
+    const [error] = await say(open(1, "deaf", 0), rawFrame(17, 1, 0, large));
     assert.deepEqual([error?.frame, error?.code, zombies()], ["ERROR", 33, n]);
   }
   const [refused] = await say(open(1, "deaf", 0));
@@ -75,7 +76,7 @@ test("a handler that has settled is none, though its end still waits to be sent"
   connection.reads(false);
   for (const one of finish) one();
   assert.deepEqual(await say(), []);
-  await say(frame(17, 1, 0, Buffer.from("no JSON")));
+  await say(rawFrame(17, 1, 0, Buffer.from("no JSON")));
   connection.reads(true);
   assert.equal((await say())[0]?.stream, 1, "its end");
   assert.equal(zombies(), 0);

@@ -3,6 +3,7 @@
 import { Buffer } from "node:buffer";
 import { zstdCompressSync } from "node:zlib";
 import { type Draw, noise } from "../../protocol/fuzz.ts";
+import { rawFrame } from "../raw-frame.ts";
 import type { Judge } from "./judge.ts";
 import { KIND } from "./spec-stream.ts";
 import { GOOD } from "./world.ts";
@@ -16,15 +17,6 @@ const KINDS: Readonly<Record<string, number>> = {
 };
 const TOPICS = ["news", "news.*", ">", "secret", "a..b", "n\u{f6}ws"];
 const TOKENS = ["now good", "later good", "now bad", "later bad", "throws"];
-
-export function frame(type: number, stream: number, flags: number, payload: Uint8Array): Buffer {
-  const header = Buffer.alloc(8);
-  header.writeUIntLE(payload.length, 0, 3);
-  header[3] = type;
-  header.writeUIntLE(stream, 4, 3);
-  header[7] = flags;
-  return Buffer.concat([header, payload]);
-}
 
 function u16(value: number): Buffer {
   const bytes = Buffer.alloc(2);
@@ -57,7 +49,7 @@ export function hello(luck: Luck, guarded: boolean, more: readonly Buffer[]): Bu
     const word = !luck.slips(3) ? (TOKENS[draw(2)] ?? "") : (TOKENS[draw(TOKENS.length)] ?? "");
     tlvs.push(tlv(8, Buffer.from(challenge ? "\x02key" : `\x01${word}`, "latin1")));
   }
-  return frame(1, 0, 0, Buffer.concat([Buffer.from([...versions, 0, 0]), ...tlvs]));
+  return rawFrame(1, 0, 0, Buffer.concat([Buffer.from([...versions, 0, 0]), ...tlvs]));
 }
 
 /** Chance, and how often it makes a mistake that ends a session. */
@@ -77,11 +69,11 @@ export function anyFrame(luck: Luck, judge: Judge): Buffer {
   if (!luck.slips(2) && place < 78 && judge.someSeen(draw) === 0) return open(luck, judge);
   if (place < 38) return open(luck, judge);
   if (place < 60) return data(luck, judge);
-  if (place < 67) return frame(20, anyStream(luck, judge), 1, u32(draw(40)));
-  if (place < 75) return frame(6, anyStream(luck, judge), 0, u32(credit(luck)));
-  if (place < 78) return frame(19, anyStream(luck, judge), 1, error(draw));
-  if (place < 84) return frame(4, where(luck), draw(2), noise(draw, 8));
-  if (place < 88) return frame(128 + draw(128), draw(50), draw(256), noise(draw, draw(20)));
+  if (place < 67) return rawFrame(20, anyStream(luck, judge), 1, u32(draw(40)));
+  if (place < 75) return rawFrame(6, anyStream(luck, judge), 0, u32(credit(luck)));
+  if (place < 78) return rawFrame(19, anyStream(luck, judge), 1, error(draw));
+  if (place < 84) return rawFrame(4, where(luck), draw(2), noise(draw, 8));
+  if (place < 88) return rawFrame(128 + draw(128), draw(50), draw(256), noise(draw, draw(20)));
   if (place < 92) return judge.resumes || luck.slips(2) ? ack(luck) : open(luck, judge);
   return luck.slips(2) ? misplaced(luck, judge) : open(luck, judge);
 }
@@ -91,24 +83,24 @@ function misplaced(luck: Luck, judge: Judge): Buffer {
   const { draw } = luck;
   switch (draw(6)) {
     case 0:
-      return frame(18, anyStream(luck, judge), draw(2) * 8, msg(draw));
+      return rawFrame(18, anyStream(luck, judge), draw(2) * 8, msg(draw));
     case 1:
       return token(luck);
     case 2: {
       const code = draw(2) === 0 ? 64 : 64 + draw(14);
-      return frame(5, where(luck), 0, Buffer.concat([u16(code), Buffer.alloc(14)]));
+      return rawFrame(5, where(luck), 0, Buffer.concat([u16(code), Buffer.alloc(14)]));
     }
     case 3:
       return hello(luck, true, []);
     case 4:
-      return frame(2, where(luck), 0, u32(1));
+      return rawFrame(2, where(luck), 0, u32(1));
     default:
-      return frame([0, 8 + draw(8), 21 + draw(107)][draw(3)] ?? 0, draw(3), 0, noise(draw, 9));
+      return rawFrame([0, 8 + draw(8), 21 + draw(107)][draw(3)] ?? 0, draw(3), 0, noise(draw, 9));
   }
 }
 
 function ack(luck: Luck): Buffer {
-  return frame(7, where(luck), 0, u32(luck.draw(4)));
+  return rawFrame(7, where(luck), 0, u32(luck.draw(4)));
 }
 
 /** A fresh token. */
@@ -116,14 +108,14 @@ function token(luck: Luck): Buffer {
   const { draw } = luck;
   const word = draw(2) === 0 ? `now ${GOOD}` : (TOKENS[draw(TOKENS.length)] ?? "");
   const fixed = Buffer.from([1, draw(8) === 0 ? draw(3) : 0, 0, 0]);
-  return frame(3, where(luck), 0, Buffer.concat([fixed, Buffer.from(word)]));
+  return rawFrame(3, where(luck), 0, Buffer.concat([fixed, Buffer.from(word)]));
 }
 
 /** The answer to a challenge. */
 export function answer({ draw }: Luck): Buffer {
   const [method, step] = draw(8) === 0 ? [draw(4), draw(4)] : [2, 2];
   const word = draw(8) === 0 ? "bad" : GOOD;
-  return frame(3, 0, 0, Buffer.concat([Buffer.from([method, step, 0, 0]), Buffer.from(word)]));
+  return rawFrame(3, 0, 0, Buffer.concat([Buffer.from([method, step, 0, 0]), Buffer.from(word)]));
 }
 
 /** The connection itself. */
@@ -178,7 +170,7 @@ function open(luck: Luck, judge: Judge): Buffer {
   fixed.writeUInt16LE(meta.length, 14);
   const seq = (flags & 8) === 0 ? Buffer.alloc(0) : u32(draw(30));
   const id = zero ? 0 : luck.slips(12) ? anyStream(luck, judge) : freeId(luck, judge);
-  return frame(16, id, flags, Buffer.concat([seq, fixed, text, meta, given]));
+  return rawFrame(16, id, flags, Buffer.concat([seq, fixed, text, meta, given]));
 }
 
 function openFlags(luck: Luck, zero: boolean, up: boolean, packed: boolean, seq: boolean): number {
@@ -208,7 +200,7 @@ function data(luck: Luck, judge: Judge): Buffer {
   if (packed) flags |= 4;
   if (luck.slips(20)) flags = draw(256);
   const given = draw(5) === 0 ? Buffer.alloc(0) : body(draw, packed);
-  return frame(17, id, flags, given);
+  return rawFrame(17, id, flags, given);
 }
 
 function body(draw: Draw, packed: boolean): Buffer {

@@ -9,7 +9,8 @@ import { Buffer } from "node:buffer";
 import { mock } from "node:test";
 import { type Draw, generator, noise } from "../../protocol/fuzz.ts";
 import { decodeSlowly } from "../../protocol/slow-decoder.ts";
-import { answer, anyFrame, frame, hello, type Luck, PREFACE, tlv, u32 } from "./frames.ts";
+import { rawFrame } from "../raw-frame.ts";
+import { answer, anyFrame, hello, type Luck, PREFACE, tlv, u32 } from "./frames.ts";
 import { Judge, type Outcome } from "./judge.ts";
 import type { MemoryConnection } from "./memory-connection.ts";
 import { World } from "./world.ts";
@@ -326,7 +327,7 @@ class FuzzedSession {
       // Slowly, so that it is no flood.
       await this.#pass(600);
       if (this.#connection.closed) return;
-      await this.#send([frame(20, id, 1, u32(1))]);
+      await this.#send([rawFrame(20, id, 1, u32(1))]);
     }
     while (this.#world.pending > 0 && !this.#connection.closed) await this.#settle();
     if (this.#connection.closed) return;
