@@ -8,6 +8,7 @@ import type { CloseReason, Connection } from "../../src/handlers.ts";
 import { BUSY, GONE, PAUSED, type ReactorConnection } from "../../src/reactor/connection.ts";
 import { formatAddress } from "../../src/sys/address.ts";
 import type { Client } from "./client.ts";
+import { HandledStream } from "./handled-stream.ts";
 import type { TravellerStyle } from "./moving-plan.ts";
 import type { Wire } from "./wire.ts";
 
@@ -42,12 +43,10 @@ export class Journey {
   readonly id: number;
   readonly client: Client | undefined;
   readonly style: TravellerStyle;
+  readonly handled: HandledStream;
   /** What stands for it now, or did last. */
   connection: Traveller;
   place: number;
-  messages = 0;
-  /** Bytes of the client's stream that its messages were made of. */
-  handledLength = 0;
   arrivals = 0;
   closings = 0;
   openDrains = 0;
@@ -81,6 +80,7 @@ export class Journey {
     this.connection = connection;
     this.client = client;
     this.style = style;
+    this.handled = new HandledStream(scene, client, (what) => this.#breach(what));
     this.place = place;
   }
 
@@ -151,28 +151,16 @@ export class Journey {
     this.#mayRun("message", place, connection);
     this.#expect(!this.endHandled, "a message after the end");
     const { state } = connection;
-    this.#expect(state.handled === this.messages, `state of ${state.handled} messages`);
+    this.#expect(state.handled === this.handled.messages, `state of ${state.handled} messages`);
     state.handled++;
-    const { client } = this;
-    const { wire } = this.#scene;
-    if (client === undefined) return;
-    const at = this.handledLength;
-    const expected = wire.framed
-      ? client.contents[this.messages]
-      : client.stream.subarray(at, at + content.length);
-    if (expected === undefined || !expected.equals(content)) {
-      this.#breach(`message ${this.messages} is not what the client sent there`);
-    }
-    this.messages++;
-    this.handledLength += wire.framed ? wire.frame(content).length : content.length;
-    this.#expect(this.handledLength <= client.writtenLength, "more handled than sent");
+    this.handled.take(content);
   }
 
   ended(place: number, connection: TravellingConnection): void {
     this.#mayRun("ended", place, connection);
     this.#expect(!this.endHandled, "ended twice");
     this.endHandled = true;
-    this.#allHandled();
+    this.handled.checkAll();
   }
 
   departed(place: number, connection: TravellingConnection): void {
@@ -244,39 +232,18 @@ export class Journey {
     return taken;
   }
 
-  get #isBroken(): boolean {
-    const { client } = this;
-    if (!this.#scene.lossless || client === undefined || client.hasLeft) return true;
-    return client.plan.kind === "resetting" || client.plan.kind === "leaving";
-  }
-
   #isPlausible(reason: CloseReason): boolean {
     if (reason === "peer-ended") {
-      if (!this.#isBroken) this.#allHandled();
-      return this.#isBroken || this.client?.hasEnded === true;
+      if (!this.handled.isBroken) this.handled.checkAll();
+      return this.handled.isBroken || this.client?.hasEnded === true;
     }
     if (reason === "closed") return this.calledClose;
     if (reason === "reset") return this.calledReset;
     if (reason === "handler") return this.threw;
     if (reason === "shutdown") return this.drained;
-    if (reason === "protocol") return this.#isMalformed;
+    if (reason === "protocol") return this.handled.isMalformed;
     // Deadlines of an hour are only reached where the clock jumps.
-    return this.#isBroken;
-  }
-
-  /** What the client said can be what the codec refuses, or is cut inside a message. */
-  get #isMalformed(): boolean {
-    const { client } = this;
-    if (!this.#scene.wire.framed || client === undefined) return false;
-    if (client.writtenLength > client.wholeLength) return true;
-    return this.#isBroken || (client.hasEnded && !client.isComplete);
-  }
-
-  #allHandled(): void {
-    const { client } = this;
-    if (client === undefined || this.#isBroken || client.writtenLength > client.wholeLength) return;
-    const all = this.handledLength === client.writtenLength;
-    this.#expect(all, `the end after ${this.handledLength} of ${client.writtenLength} bytes`);
+    return this.handled.isBroken;
   }
 
   #mayRun(what: string, place: number, connection: TravellingConnection, paused = false): void {

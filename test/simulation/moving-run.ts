@@ -13,13 +13,12 @@ import { Random } from "../../src/driver/random.ts";
 import { NO_FAULTS, type Occurrence } from "../../src/driver/simulated-faults.ts";
 import { SimulatedNetwork } from "../../src/driver/simulated-network.ts";
 import type { MovedConnection } from "../../src/reactor/moving.ts";
-import type { InternetAddress } from "../../src/sys/address.ts";
 import { Client } from "./client.ts";
 import type { Journey } from "./journey.ts";
 import { drawMovingPlan, type MovingPlan } from "./moving-plan.ts";
 import { MovingServer, type MovingStage } from "./moving-server.ts";
 import { runTicks } from "./promises.ts";
-import { Breach } from "./simulate.ts";
+import { ADDRESS, MOST_ADVANCE_MS, SimulatedRun } from "./simulated-run.ts";
 
 export interface MovingOptions {
   readonly seed: number;
@@ -45,13 +44,10 @@ export interface MovingOutcome {
   readonly complete: number;
 }
 
-const ADDRESS: InternetAddress = { family: "ipv4", host: "0.0.0.0", port: 7000 };
 /** Faults and moves stop at the latest after so long, longer than any client talks; then everything must come to its end. */
 const FAULTY_MS = 12_000;
 /** So many are begun at the most: whoever says nothing would move for ever. */
 const MOST_MOVES = 60;
-const MOST_STEPS = 100_000;
-const MOST_ADVANCE_MS = 1000;
 /** Without faults and moves a client that keeps to the rules has all its answers by then. */
 const PATIENCE_MS = 600_000;
 /** More than every deadline of the plan, which is an hour each. */
@@ -64,21 +60,18 @@ export function simulateMoves(options: MovingOptions): MovingOutcome {
   return new MovingRun(options).run();
 }
 
-class MovingRun implements MovingStage {
+class MovingRun extends SimulatedRun implements MovingStage {
   readonly plan: MovingPlan;
   readonly network: SimulatedNetwork;
   readonly random: Random;
   readonly ids = new Int32Array(1);
   readonly journeys = new Map<number, Journey>();
-  readonly #clients: readonly Client[];
-  readonly #servers: readonly MovingServer[];
-  readonly #tell: ((line: string) => void) | undefined;
+  protected readonly clients: readonly Client[];
+  protected readonly servers: readonly MovingServer[];
   readonly #alter: MovingOptions["alter"];
-  readonly #breaches: string[] = [];
   /** What is due between two turns. */
   #due: (() => void)[] = [];
   #movesLeft = MOST_MOVES;
-  #steps = 0;
   #thrown = 0;
   #reports = 0;
   /** Moves that have begun and not ended. */
@@ -87,31 +80,31 @@ class MovingRun implements MovingStage {
   readonly #sums = { moved: 0, stayed: 0, lost: 0, withInput: 0, withOutput: 0, withPause: 0 };
 
   constructor({ seed, trace, alter }: MovingOptions) {
+    super(trace);
     const random = new Random(seed);
     const plan = drawMovingPlan(random.fork());
-    this.#tell = trace;
     this.#alter = alter;
     this.plan = plan;
     this.random = random.fork();
     this.network = new SimulatedNetwork({ ...plan, random: random.fork() });
     this.network.trace = trace;
     this.trace(`plan ${JSON.stringify({ ...plan, wire: plan.wire.name })}`);
-    this.#servers = Array.from({ length: plan.reactors }, (_, n) => new MovingServer(this, n));
-    this.#listen();
-    this.#clients = plan.peers.map(
+    this.servers = Array.from({ length: plan.reactors }, (_, n) => new MovingServer(this, n));
+    this.listen();
+    this.clients = plan.peers.map(
       (peer) => new Client(this.network, random.fork(), peer, plan.wire, ADDRESS.port),
     );
     if (plan.drain !== undefined) this.#scheduleDrain(plan.drain);
   }
 
   run(): MovingOutcome {
-    this.#turnUntil(() => this.#areClientsDone || this.nowMs > FAULTY_MS);
+    this.turnUntil(() => this.#areClientsDone || this.nowMs > FAULTY_MS);
     this.#finish();
     this.#checkEnd();
     const complete = [...this.journeys.values()].filter((journey) => journey.checkStream()).length;
-    this.#throwBreach();
+    this.throwBreach();
     let messages = 0;
-    for (const journey of this.journeys.values()) messages += journey.messages;
+    for (const journey of this.journeys.values()) messages += journey.handled.messages;
     const { occurred } = this.network;
     return { occurred, connections: this.journeys.size, messages, ...this.#sums, complete };
   }
@@ -126,25 +119,8 @@ class MovingRun implements MovingStage {
     return this.plan.lossless;
   }
 
-  get nowMs(): number {
-    return this.network.clock.nowMs;
-  }
-
-  breach(what: string): void {
-    this.trace(`BREACH ${what}`);
-    this.#breaches.push(`${this.nowMs.toFixed(3)} ${what}`);
-  }
-
-  trace(what: string): void {
-    this.#tell?.(`${this.nowMs.toFixed(3)} ${what}`);
-  }
-
   later(delayMs: number, run: () => void): void {
     this.network.clock.after(delayMs, () => this.#due.push(run));
-  }
-
-  clientAt(address: string): Client | undefined {
-    return this.#clients.find((client) => client.address === address);
   }
 
   thrown(): Error {
@@ -168,8 +144,8 @@ class MovingRun implements MovingStage {
 
   #start(journey: Journey): void {
     const { random } = this;
-    const from = this.#servers[journey.place] as MovingServer;
-    const to = (from.place + random.between(1, this.#servers.length - 1)) % this.#servers.length;
+    const from = this.servers[journey.place] as MovingServer;
+    const to = (from.place + random.between(1, this.servers.length - 1)) % this.servers.length;
     let isOver = false;
     const over = () => {
       if (isOver) this.breach("a move has ended twice");
@@ -220,8 +196,8 @@ class MovingRun implements MovingStage {
     const transitMs = this.random.fraction() * this.plan.longestTransitMs;
     this.later(transitMs, () => {
       this.#between--;
-      for (const place of [to, from, ...this.#servers.keys()]) {
-        if (this.#servers[place]?.reactor.moving.arrive(moved)) return;
+      for (const place of [to, from, ...this.servers.keys()]) {
+        if (this.servers[place]?.reactor.moving.arrive(moved)) return;
       }
       this.trace(`${journey.id} has no place`);
       this.network.closeDescriptor(moved.descriptor);
@@ -232,26 +208,19 @@ class MovingRun implements MovingStage {
 
   // The run.
 
-  #listen(): void {
-    const target = { address: ADDRESS, backlog: 64, options: { reusePort: true } };
-    let listening = 0;
-    for (const { reactor } of this.#servers) void reactor.listen(target).then(() => listening++);
-    this.#turnUntil(() => listening === this.#servers.length);
-  }
-
   #scheduleDrain({ atMs, cutAfterMs }: NonNullable<MovingPlan["drain"]>): void {
     this.later(atMs, () => this.#drain());
     if (cutAfterMs === undefined) return;
     this.later(atMs + cutAfterMs, () => {
       this.trace("cut");
-      for (const { reactor } of this.#servers) reactor.closeAll();
+      for (const { reactor } of this.servers) reactor.closeAll();
     });
   }
 
   #drain(): void {
     this.trace("drain");
     for (const journey of this.journeys.values()) journey.drained = true;
-    for (const server of this.#servers) server.drain();
+    for (const server of this.servers) server.drain();
   }
 
   /** Faults and moves stop, every client leaves, and nothing is left. */
@@ -260,37 +229,28 @@ class MovingRun implements MovingStage {
     this.network.faults = NO_FAULTS;
     this.#movesLeft = 0;
     const patience = this.nowMs + PATIENCE_MS;
-    this.#turnUntil(() => this.#clients.every((client) => !this.#mustEnd(client)), patience);
-    for (const client of this.#clients) client.leave(this.#isDone(client));
+    this.turnUntil(() => this.clients.every((client) => !this.#mustEnd(client)), patience);
+    for (const client of this.clients) client.leave(this.#isDone(client));
     const isEmpty = () =>
       this.#pending + this.#between === 0 &&
-      this.#servers.every((server) => server.reactor.count === 0);
+      this.servers.every((server) => server.reactor.count === 0);
     const latestMs = this.nowMs + LATEST_MS;
-    this.#turnUntil(isEmpty, latestMs);
+    this.turnUntil(isEmpty, latestMs);
     this.#drain();
     const { clock } = this.network;
-    const isQuiet = () => clock.scheduled === 0 && this.#servers.every((server) => server.isQuiet);
-    this.#turnUntil(isQuiet, latestMs + LATEST_MS);
+    const isQuiet = () => clock.scheduled === 0 && this.servers.every((server) => server.isQuiet);
+    this.turnUntil(isQuiet, latestMs + LATEST_MS);
     // Whom the last timer woke.
-    this.#step();
+    this.step();
   }
 
-  #turnUntil(done: () => boolean, latestMs = Number.POSITIVE_INFINITY): void {
-    while (!done()) {
-      if (this.#steps++ > MOST_STEPS) this.breach("it does not come to an end");
-      if (this.nowMs > latestMs) this.breach("it does not end in the time of its deadlines");
-      this.#step();
-      this.#throwBreach();
-    }
-  }
-
-  #step(): void {
+  protected step(): void {
     this.network.clock.runDue();
     for (const run of this.#due.splice(0)) run();
     this.#move();
-    for (const server of this.#servers) server.settle(runTicks);
+    for (const server of this.servers) server.settle(runTicks);
     let delivered = 0;
-    for (const server of this.#servers) {
+    for (const server of this.servers) {
       delivered += server.reactor.turn(0);
       server.settle(runTicks);
     }
@@ -300,13 +260,13 @@ class MovingRun implements MovingStage {
 
   /** Nothing came: time goes on, as far as the reactors would sleep. */
   #advance(): void {
-    const untilNext = this.#servers.map((server) => server.reactor.untilNextMs());
+    const untilNext = this.servers.map((server) => server.reactor.untilNextMs());
     const most = this.#movesLeft > 0 ? MOVES_EVERY_MS : MOST_ADVANCE_MS;
     this.network.clock.advance(Math.min(most, ...untilNext));
   }
 
   get #areClientsDone(): boolean {
-    return this.#clients.every((client) => this.#isDone(client));
+    return this.clients.every((client) => this.#isDone(client));
   }
 
   /** It is being served, ends by itself once it has its answers, and has not yet. */
@@ -336,14 +296,14 @@ class MovingRun implements MovingStage {
       if (journey.isUnderWay && !journey.lost) between++;
     }
     if (between !== this.#between) this.breach(`${this.#between} are on their way, of ${between}`);
-    for (const server of this.#servers) server.check();
+    for (const server of this.servers) server.check();
   }
 
   #checkEnd(): void {
-    for (const server of this.#servers) server.checkEnd();
+    for (const server of this.servers) server.checkEnd();
     const { moved, lost } = this.#sums;
     const sum = (name: "departed" | "arrived" | "accepted" | "closed") =>
-      this.#servers.reduce((total, server) => total + server.counters[name], 0);
+      this.servers.reduce((total, server) => total + server.counters[name], 0);
     const { openSockets, openListeners } = this.network;
     const zeros = {
       ...{ openSockets, openListeners },
@@ -363,9 +323,5 @@ class MovingRun implements MovingStage {
       if (openDrains > 0) this.breach(`${openDrains} drained() of ${id} never resolve`);
       if (handling) this.breach(`a handler of ${id} never ends`);
     }
-  }
-
-  #throwBreach(): void {
-    if (this.#breaches.length > 0) throw new Breach(this.#breaches.slice(0, 5).join("\n"));
   }
 }

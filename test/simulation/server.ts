@@ -208,7 +208,7 @@ export class Server {
       untold: sum((session) => 1 - session.closings),
       accepted: counted.accepted - opened,
       closed: counted.closed - opened,
-      messages: counted.messages - sum((session) => session.messages),
+      messages: counted.messages - sum((session) => session.handled.messages),
       bytesReceived: counted.bytesReceived - sum((session) => session.receivedLength),
       bytesSent: counted.bytesSent - sum((session) => session.sentLength),
       reports: this.#reports - this.#throws - this.#failedStates,

@@ -20,6 +20,7 @@ import {
 import { SEND_NOW_BYTES } from "../../src/reactor/send-queue.ts";
 import type { OverflowPolicy } from "../../src/reactor/writing.ts";
 import type { Client } from "./client.ts";
+import { HandledStream } from "./handled-stream.ts";
 import type { Style } from "./plan.ts";
 import type { Wire } from "./wire.ts";
 
@@ -48,11 +49,9 @@ export class Session {
   readonly connection: SimulatedConnection;
   readonly client: Client | undefined;
   readonly style: Style;
+  readonly handled: HandledStream;
   readonly #scene: Scene;
   // What it has seen.
-  messages = 0;
-  /** Bytes of the client's stream that its messages were made of. */
-  handledLength = 0;
   writtenLength = 0;
   receivedLength = 0;
   sentLength = 0;
@@ -101,6 +100,7 @@ export class Session {
     this.connection = connection;
     this.client = client;
     this.style = style;
+    this.handled = new HandledStream(scene, client, (what) => this.#breach(what));
     this.#openedMs = scene.nowMs;
     this.#activeMs = scene.nowMs;
     this.#busyMs = scene.nowMs;
@@ -115,12 +115,6 @@ export class Session {
   get heldBytes(): number {
     const { unread, decoder } = this.connection;
     return (unread?.length ?? 0) + decoder.pending;
-  }
-
-  get #isBroken(): boolean {
-    const { client } = this;
-    if (!this.#scene.lossless || client === undefined || client.hasLeft) return true;
-    return client.plan.kind === "resetting" || client.plan.kind === "leaving";
   }
 
   // What the handler calls.
@@ -186,26 +180,14 @@ export class Session {
     this.#mayRun("message");
     this.#expect(!this.endHandled, "a message after the end");
     if (this.#held) this.#breach(`a message with ${this.connection.pendingBytes} bytes to be sent`);
-    const { client } = this;
-    const { wire } = this.#scene;
-    if (client === undefined) return;
-    const at = this.handledLength;
-    const expected = wire.framed
-      ? client.contents[this.messages]
-      : client.stream.subarray(at, at + content.length);
-    if (expected === undefined || !expected.equals(content)) {
-      this.#breach(`message ${this.messages} is not what the client sent there`);
-    }
-    this.messages++;
-    this.handledLength += wire.framed ? wire.frame(content).length : content.length;
-    this.#expect(this.handledLength <= client.writtenLength, "more handled than sent");
+    this.handled.take(content);
   }
 
   ended(): void {
     this.#mayRun("ended");
     this.#expect(!this.endHandled, "ended twice");
     this.endHandled = true;
-    this.#allHandled();
+    this.handled.checkAll();
   }
 
   closed(reason: CloseReason, error: Error | undefined): void {
@@ -324,12 +306,12 @@ export class Session {
     const { client, connection } = this;
     if (reason === "peer-ended") {
       const wantsMore = this.calledEnd || this.calledClose || this.calledReset;
-      if (!wantsMore && !this.#isBroken) this.#allHandled();
-      return !wantsMore && (client?.hasEnded === true || this.#isBroken);
+      if (!wantsMore && !this.handled.isBroken) this.handled.checkAll();
+      return !wantsMore && (client?.hasEnded === true || this.handled.isBroken);
     }
     if (reason === "closed") return this.calledClose || this.calledEnd;
     if (reason === "reset") return this.calledReset;
-    if (reason === "error") return this.#isBroken;
+    if (reason === "error") return this.handled.isBroken;
     if (reason === "first-byte") {
       return !this.#hasSpoken && this.#closingMs - this.#openedMs >= limits.firstByteMs - 1;
     }
@@ -339,25 +321,9 @@ export class Session {
     }
     if (reason === "overflow") return this.#scene.overflow === "close";
     if (reason === "memory") return memory();
-    if (reason === "protocol") return this.#isMalformed;
+    if (reason === "protocol") return this.handled.isMalformed;
     if (reason === "handler") return this.threw !== undefined;
     return this.drained || this.wasCut;
-  }
-
-  /** What the client said can be what the codec refuses, or is cut inside a message. */
-  get #isMalformed(): boolean {
-    const { client } = this;
-    if (!this.#scene.wire.framed || client === undefined) return false;
-    if (client.writtenLength > client.wholeLength) return true;
-    return this.#isBroken || (client.hasEnded && !client.isComplete);
-  }
-
-  #allHandled(): void {
-    const { client } = this;
-    if (client === undefined || this.#isBroken || client.writtenLength > client.wholeLength) return;
-    const { writtenLength } = client;
-    const all = this.handledLength === writtenLength;
-    this.#expect(all, `the end after ${this.handledLength} of ${writtenLength} bytes`);
   }
 
   #mayRun(what: string): void {

@@ -11,12 +11,12 @@ import { Random } from "../../src/driver/random.ts";
 import { NO_FAULTS, type Occurrence } from "../../src/driver/simulated-faults.ts";
 import { SimulatedNetwork } from "../../src/driver/simulated-network.ts";
 import type { CloseReason } from "../../src/handlers.ts";
-import type { InternetAddress } from "../../src/sys/address.ts";
 import { Client } from "./client.ts";
 import { drawPlan, type Plan } from "./plan.ts";
 import { runTicks } from "./promises.ts";
 import { Server, type SimulatedHandlers, type Stage } from "./server.ts";
 import type { Session } from "./session.ts";
+import { ADDRESS, MOST_ADVANCE_MS, SimulatedRun } from "./simulated-run.ts";
 
 export interface SimulationOptions {
   readonly seed: number;
@@ -44,16 +44,8 @@ export interface Outcome {
   readonly virtualMs: number;
 }
 
-/** An oracle is violated. */
-export class Breach extends Error {
-  override readonly name = "Breach";
-}
-
-const ADDRESS: InternetAddress = { family: "ipv4", host: "0.0.0.0", port: 7000 };
 /** Faults stop at the latest after so long; then everything must come to its end. */
 const FAULTY_MS = 4 * 3_600_000;
-const MOST_STEPS = 100_000;
-const MOST_ADVANCE_MS = 1000;
 /** Handlers hurry once faults have stopped. */
 const HURRIED_MS = 0.01;
 /** Beyond the deadlines: latencies, handlers, and what was queued before a connection was let in. */
@@ -69,29 +61,26 @@ export function simulate(options: SimulationOptions): Outcome {
   return new Simulation(options).run();
 }
 
-class Simulation implements Stage {
+class Simulation extends SimulatedRun implements Stage {
   readonly plan: Plan;
   readonly network: SimulatedNetwork;
   readonly random: Random;
-  readonly #clients: Client[];
-  readonly #servers: Server[];
+  protected readonly clients: readonly Client[];
+  protected readonly servers: readonly Server[];
   readonly #plant: Planted | undefined;
-  readonly #tell: ((line: string) => void) | undefined;
-  readonly #breaches: string[] = [];
   /** When handlers go on, and whatever else is no event of a driver. */
   readonly #timers = new Set<number>();
   #hurry = false;
-  #steps = 0;
   #spins = 0;
   #accepts = 0;
   #checkedMs = 0;
   #complete = 0;
 
   constructor({ seed, trace, plant }: SimulationOptions) {
+    super(trace);
     const random = new Random(seed);
     const drawn = drawPlan(random.fork());
     this.#plant = plant;
-    this.#tell = trace;
     this.plan = drawn;
     this.random = random.fork();
     this.network = new SimulatedNetwork({
@@ -102,22 +91,22 @@ class Simulation implements Stage {
     });
     this.network.trace = trace;
     this.trace(`plan ${JSON.stringify({ ...drawn, wire: drawn.wire.name })}`);
-    this.#servers = Array.from({ length: drawn.reactors }, () => new Server(this));
-    this.#listen();
-    this.#clients = drawn.peers.map(
+    this.servers = Array.from({ length: drawn.reactors }, () => new Server(this));
+    this.listen();
+    this.clients = drawn.peers.map(
       (peer) => new Client(this.network, random.fork(), peer, drawn.wire, ADDRESS.port),
     );
     if (drawn.drain !== undefined) this.#scheduleDrain(drawn.drain);
   }
 
   run(): Outcome {
-    this.#turnUntil(() => this.#areClientsDone || this.nowMs > FAULTY_MS);
+    this.turnUntil(() => this.#areClientsDone || this.nowMs > FAULTY_MS);
     this.#leave();
     this.#finish();
     this.#checkStreams();
-    for (const server of this.#servers) server.checkEnd();
+    for (const server of this.servers) server.checkEnd();
     this.#expectEmptyNetwork();
-    this.#throwBreach();
+    this.throwBreach();
     return this.#outcome();
   }
 
@@ -139,27 +128,10 @@ class Simulation implements Stage {
     return this.plan.lossless;
   }
 
-  get nowMs(): number {
-    return this.network.clock.nowMs;
-  }
-
-  breach(what: string): void {
-    this.trace(`BREACH ${what}`);
-    this.#breaches.push(`${this.nowMs.toFixed(3)} ${what}`);
-  }
-
-  trace(what: string): void {
-    this.#tell?.(`${this.nowMs.toFixed(3)} ${what}`);
-  }
-
   sleep(ms: number): Promise<void> {
     return new Promise((resolve) => {
       this.#at(this.#hurry ? HURRIED_MS : ms, resolve);
     });
-  }
-
-  clientAt(address: string): Client | undefined {
-    return this.#clients.find((client) => client.address === address);
   }
 
   wrap(handlers: SimulatedHandlers): SimulatedHandlers {
@@ -172,17 +144,8 @@ class Simulation implements Stage {
 
   // The run.
 
-  #listen(): void {
-    const target = { address: ADDRESS, backlog: 64, options: { reusePort: true } };
-    let listening = 0;
-    for (const server of this.#servers) {
-      void server.reactor.listen(target).then(() => listening++);
-    }
-    this.#turnUntil(() => listening === this.#servers.length);
-  }
-
   #scheduleDrain({ atMs, cutAfterMs }: NonNullable<Plan["drain"]>): void {
-    const server = this.random.pick(this.#servers);
+    const server = this.random.pick(this.servers);
     this.#at(atMs, () => {
       this.trace("drain");
       server.drain();
@@ -199,38 +162,29 @@ class Simulation implements Stage {
     this.trace("all leave");
     this.network.faults = NO_FAULTS;
     this.#hurry = true;
-    for (const client of this.#clients) client.leave(this.#isDone(client));
+    for (const client of this.clients) client.leave(this.#isDone(client));
     const { firstByteMs, idleMs, writeMs, lingerMs } = this.plan.limits;
     const most = this.nowMs + firstByteMs + 2 * idleMs + 2 * writeMs + lingerMs + SLACK_MS;
-    this.#turnUntil(() => this.#servers.every((server) => server.reactor.count === 0), most);
+    this.turnUntil(() => this.servers.every((server) => server.reactor.count === 0), most);
   }
 
   #finish(): void {
-    for (const server of this.#servers) if (!server.isDraining) server.drain();
+    for (const server of this.servers) if (!server.isDraining) server.drain();
     const { clock } = this.network;
-    const isQuiet = () => clock.scheduled === 0 && this.#servers.every((server) => server.isQuiet);
+    const isQuiet = () => clock.scheduled === 0 && this.servers.every((server) => server.isQuiet);
     const { writeMs } = this.plan.limits;
-    this.#turnUntil(isQuiet, this.nowMs + writeMs + SLACK_MS);
+    this.turnUntil(isQuiet, this.nowMs + writeMs + SLACK_MS);
     // Whom the last timer woke.
-    this.#step();
+    this.step();
   }
 
-  #turnUntil(done: () => boolean, latestMs = Number.POSITIVE_INFINITY): void {
-    while (!done()) {
-      if (this.#steps++ > MOST_STEPS) this.breach("it does not come to an end");
-      if (this.nowMs > latestMs) this.breach("it does not end in the time of its deadlines");
-      this.#step();
-      this.#throwBreach();
-    }
-  }
-
-  #step(): void {
+  protected step(): void {
     const before = this.nowMs;
     this.network.clock.runDue();
-    for (const server of this.#servers) server.settle(runTicks);
+    for (const server of this.servers) server.settle(runTicks);
     let delivered = 0;
     const wait = this.plan.waits ? this.#untilTimer() : 0;
-    for (const server of this.#servers) {
+    for (const server of this.servers) {
       delivered += server.reactor.turn(wait);
       server.settle(runTicks);
       server.check();
@@ -243,7 +197,7 @@ class Simulation implements Stage {
 
   /** Nothing came: time goes on, as far as the reactors would sleep. */
   #advance(): void {
-    const untilNext = this.#servers.map((server) => server.reactor.untilNextMs());
+    const untilNext = this.servers.map((server) => server.reactor.untilNextMs());
     this.network.clock.advance(Math.min(MOST_ADVANCE_MS, ...untilNext));
   }
 
@@ -264,7 +218,7 @@ class Simulation implements Stage {
   }
 
   get #areClientsDone(): boolean {
-    return this.#clients.every((client) => this.#isDone(client));
+    return this.clients.every((client) => this.#isDone(client));
   }
 
   #isDone(client: Client): boolean {
@@ -275,7 +229,7 @@ class Simulation implements Stage {
   }
 
   #sessionOf(client: Client): Session | undefined {
-    for (const server of this.#servers) {
+    for (const server of this.servers) {
       const session = server.sessions.find((one) => one.client === client);
       if (session !== undefined) return session;
     }
@@ -285,14 +239,14 @@ class Simulation implements Stage {
   // Checks.
 
   #checkForgotten(): void {
-    const accepts = this.#servers.reduce((sum, server) => sum + server.accepts, 0);
+    const accepts = this.servers.reduce((sum, server) => sum + server.accepts, 0);
     const moves = accepts !== this.#accepts;
-    const hasRoom = this.#servers.every((server) => server.hasRoom);
+    const hasRoom = this.servers.every((server) => server.hasRoom);
     // A jump of the clock is no time to do anything in.
     const passed = Math.min(this.nowMs - this.#checkedMs, MOST_WAITED_MS);
     this.#accepts = accepts;
     this.#checkedMs = this.nowMs;
-    for (const client of this.#clients ?? []) {
+    for (const client of this.clients ?? []) {
       // Who does not read does not notice that the connection failed in the queue.
       const waits = client.isConnected && client.plan.kind !== "deaf";
       if (!waits || client.hasLeft || this.#sessionOf(client) !== undefined) continue;
@@ -302,7 +256,7 @@ class Simulation implements Stage {
   }
 
   #checkStreams(): void {
-    for (const client of this.#clients) {
+    for (const client of this.clients) {
       const session = this.#sessionOf(client);
       if (session !== undefined) this.#checkStream(client, session);
     }
@@ -340,12 +294,8 @@ class Simulation implements Stage {
     if (openListeners > 0) this.breach(`${openListeners} listeners are left`);
   }
 
-  #throwBreach(): void {
-    if (this.#breaches.length > 0) throw new Breach(this.#breaches.slice(0, 5).join("\n"));
-  }
-
   #outcome(): Outcome {
-    const sessions = this.#servers.flatMap((server) => server.sessions);
+    const sessions = this.servers.flatMap((server) => server.sessions);
     const reasons: Partial<Record<CloseReason, number>> = {};
     for (const { reason } of sessions) {
       if (reason !== undefined) reasons[reason] = (reasons[reason] ?? 0) + 1;
@@ -356,9 +306,9 @@ class Simulation implements Stage {
       occurred: this.network.occurred,
       reasons,
       sessions: sessions.length,
-      messages: sum((session) => session.messages),
+      messages: sum((session) => session.handled.messages),
       bytes: sum((session) => session.receivedLength + session.sentLength),
-      steps: this.#steps,
+      steps: this.steps,
       operations: this.network.operations,
       complete: this.#complete,
       virtualMs: this.nowMs,
