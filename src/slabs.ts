@@ -11,7 +11,7 @@
 // so much young data that this takes long gets fewer, down to V8's own rhythm.
 
 import { Buffer } from "node:buffer";
-import { setFlagsFromString } from "node:v8";
+import { getHeapStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { markAsUntransferable } from "node:worker_threads";
 
@@ -24,6 +24,12 @@ const MOST_BUDGET = 64 << 20;
  * costs 250. CPU, and not time: on a busy host that would tell of others.
  */
 const DEAR_US = 150;
+/** Bytes above what lives, besides the budget, at which V8 is to begin a full collection. */
+const ROOM = 32 << 20;
+/** V8's own most: four times what lives. */
+const MOST_GROWTH_PERCENT = 300;
+/** A heap that would get so little gets V8's own limit, which leaves as much. */
+const LEAST_GROWTH_PERCENT = 30;
 
 /** Node's first version with these flags of V8 that this was measured with. An unknown flag is complained about on stderr. */
 const FLAGS_KNOWN_IN = 26;
@@ -37,6 +43,7 @@ const account = {
   given: 0,
   budget: LEAST_BUDGET,
   collect: undefined as Collect | undefined,
+  growthPercent: 0,
 };
 
 /** A fresh slab (or a smaller piece), not initialised, that nobody else will ever write to. It cannot be transferred to another thread. */
@@ -51,7 +58,9 @@ export function freshSlab(bytes = SLAB_BYTES): Buffer {
 
 function collectYoung(): void {
   account.given = 0;
-  account.collect ??= prepareToCollect();
+  account.collect ??= collector();
+  const heapBytes = getHeapStatistics().used_heap_size;
+  leaveRoom(heapBytes);
   // Node before 23.9 knows the CPU of the process only.
   const cpuUsage = process.threadCpuUsage ?? process.cpuUsage;
   const before = cpuUsage();
@@ -61,20 +70,25 @@ function collectYoung(): void {
   setKnownFlag("--concurrent-array-buffer-sweeping");
   const { user, system } = cpuUsage(before);
   const costUs = (user + system) / (account.budget >> 20);
-  if (costUs > DEAR_US) account.budget = Math.min(account.budget * 2, MOST_BUDGET);
+  // No more than the room that a heap of this size leaves: a full collection would be dearer still.
+  const most = Math.max(LEAST_BUDGET, Math.min(heapBytes, MOST_BUDGET));
+  if (costUs > DEAR_US) account.budget = Math.min(account.budget * 2, most);
   else if (costUs < DEAR_US / 3) account.budget = Math.max(account.budget / 2, LEAST_BUDGET);
 }
 
 /**
- * The function that collects; and V8 is kept from setting its limit for full collections so low that each budget given away
- * crosses it: a full collection after each young one, three times the CPU (measured, 16 KiB echoes after an idle time). It
- * does so after young collections where few small objects are made, and for good once it has used an idle time to
- * reduce the heap.
+ * Slabs count as V8's heap. After a full collection V8 sets the limit for the next one to a multiple of what lives, which may be
+ * 8 MiB more and no further: so where the heap is small, few small objects are made, or an idle time was used to reduce
+ * it. Each budget then crosses the limit, and each young collection becomes a full one, for as long as the process lives: half the
+ * messages/s (measured, 16 KiB echoes after an idle time). So a small heap is told by how much it may grow.
  */
-function prepareToCollect(): Collect {
-  setKnownFlag("--no-scavenger-updates-allocation-limit");
-  setKnownFlag("--no-memory-reducer");
-  return collector();
+function leaveRoom(heapBytes: number): void {
+  const wanted = ((ROOM + account.budget) / heapBytes) * 100;
+  const percent = wanted < LEAST_GROWTH_PERCENT ? 0 : Math.min(wanted, MOST_GROWTH_PERCENT);
+  // V8 reads it at the next full collection only: what it is by then need not be known to the percent.
+  if (Math.abs(percent - account.growthPercent) < LEAST_GROWTH_PERCENT) return;
+  account.growthPercent = percent;
+  setKnownFlag(`--heap-growing-percent=${Math.round(percent)}`);
 }
 
 function setKnownFlag(flag: string): void {

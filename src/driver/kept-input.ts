@@ -39,7 +39,7 @@ export class KeptInput {
   readonly #calls: StreamCalls;
   /** Its memory (a slab is all of it), and where that lies. */
   #memory = this.bytes.buffer;
-  #address = 0;
+  #address = 0n;
 
   constructor(calls: StreamCalls) {
     this.#calls = calls;
@@ -50,13 +50,13 @@ export class KeptInput {
     // A slab that was detached in spite of all has no length any more: its address is somebody else's.
     if (this.bytes.length - this.offset < LEAST_ROOM) this.#renew();
     this.asked = Math.min(this.bytes.length - this.offset, MOST_ROOM);
-    return this.#calls.receive(descriptor, BigInt(this.#address + this.offset), this.asked);
+    return this.#calls.receive(descriptor, this.#at(this.offset), this.asked);
   }
 
   /** Where bytes lie: what is written is mostly what was received last, and Node takes 0.1 µs to say where anything else is. */
   addressOf(bytes: Uint8Array): bigint {
     if (bytes.buffer !== this.#memory) return addressOf(bytes);
-    return BigInt(this.#address + bytes.byteOffset);
+    return this.#at(bytes.byteOffset);
   }
 
   /** Delivers the `length` bytes that were received last as the input of `driver`; whether they were kept. */
@@ -73,10 +73,15 @@ export class KeptInput {
     return driver.inputKept;
   }
 
+  /** V8 makes this sum in place, where it calls its runtime for a bigint of a number above 2³¹: 12 ns instead of 67. */
+  #at(offset: number): bigint {
+    return BigInt.asUintN(64, this.#address + BigInt(offset | 0));
+  }
+
   #renew(): void {
     this.bytes = freshSlab();
     this.#memory = this.bytes.buffer;
-    this.#address = Number(addressOf(this.bytes));
+    this.#address = addressOf(this.bytes);
     this.offset = 0;
   }
 }

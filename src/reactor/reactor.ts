@@ -93,7 +93,8 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     this.rest = rest;
     const failed = (connection: unknown, errno: number) =>
       this.#failed(connection as ReactorConnection<Message, Sent, State>, "send", errno);
-    this.#sends = new SendQueue(this.driver, options.counters, failed, rest);
+    const turnsTime = () => this.nowMs();
+    this.#sends = new SendQueue(this.driver, options.counters, failed, turnsTime, rest);
     const { driver, limits } = this;
     const { counters } = options;
     this.closing = new Closing(driver, limits, this.#deadlines, counters, rest);

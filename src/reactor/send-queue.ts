@@ -26,6 +26,7 @@ export class SendQueue {
   readonly #sendsNow: boolean;
   readonly #counters: Float64Array;
   readonly #failed: (connection: Sender, errno: number) => void;
+  readonly #nowMs: () => number;
   readonly #rest: Rest | undefined;
   /** Connections to flush: the first #dirtyCount entries. Never shrunk, so that a turn allocates nothing. */
   readonly #dirty: (Sender | undefined)[] = [];
@@ -33,17 +34,19 @@ export class SendQueue {
   /** Connections with a send under way. */
   sending = 0;
 
-  /** `failed` is called when a write that was to leave at once finds its connection broken. */
+  /** `failed` is called when a write that was to leave at once finds its connection broken; `nowMs` is the turn's time. */
   constructor(
     driver: Driver,
     counters: Float64Array,
     failed: (connection: Sender, errno: number) => void,
+    nowMs: () => number,
     rest?: Rest,
   ) {
     this.#driver = driver;
     this.#sendsNow = driver.capabilities.sendNow;
     this.#counters = counters;
     this.#failed = failed;
+    this.#nowMs = nowMs;
     this.#rest = rest;
     this.#waits = driver.capabilities.waits;
     this.arena = new OutputArena(driver.output);
@@ -85,7 +88,7 @@ export class SendQueue {
     if (count < 0) this.#failed(connection, count);
     if (count <= 0) return count;
     this.#counters[BYTES_SENT] = (this.#counters[BYTES_SENT] as number) + count;
-    connection.sentMs = Math.floor(this.#driver.now());
+    connection.sentMs = this.#nowMs();
     return count;
   }
 

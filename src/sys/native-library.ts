@@ -9,6 +9,8 @@
 //   between the two and a collection can overwrite errno.
 // - Integer arguments are what a call costs (up to 300 ns); where all are declared pointers and given as bigints there
 //   is hardly any cost. So hot calls go through syscall(2) with six words.
+// - A single pointer goes another way than two to six, five times as dear: a hot call gets a second one. A function of C
+//   does not see arguments that it does not name.
 // - A seventh argument lies on the stack on x86-64 and must be declared 64 bits wide.
 // - One symbol with a second signature needs a second opening of the library.
 
@@ -53,8 +55,9 @@ const LIBC = {
   /** (number, fd, to_submit | operation, min_complete | fd, flags, pointer, size) */
   syscall: { arguments: [i32, i32, u32, u32, u32, pointer, u64], return: i32 },
   uv_backend_fd: { arguments: [pointer], return: i32 },
-  uv_backend_timeout: { arguments: [pointer], return: i32 },
-  uv_update_time: { arguments: [pointer], return: "void" },
+  // Once a turn, so given a second argument that nobody reads: see the twists.
+  uv_backend_timeout: { arguments: [pointer, pointer], return: i32 },
+  uv_update_time: { arguments: [pointer, pointer], return: "void" },
 } as const satisfies ffi.FunctionDefinitions;
 
 /** syscall(2) where the second and third arguments are pointers: epoll_pwait, accept4, io_uring_setup. */

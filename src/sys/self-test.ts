@@ -97,7 +97,7 @@ function valueChecks(library: NativeLibrary): readonly string[] {
   const wrong: string[] = [];
   if (library.if_nametoindex("no-such-device-0") !== 0) wrong.push("if_nametoindex found nothing");
   if (library.uv_backend_fd(library.eventLoop) < 0) wrong.push("uv_backend_fd has no descriptor");
-  if (library.uv_backend_timeout(library.eventLoop) < -1)
+  if (library.uv_backend_timeout(library.eventLoop, 0n) < -1)
     wrong.push("uv_backend_timeout is out of range");
   // M_MXFAST, far above what it may be.
   if (library.mallopt?.(1, 1 << 30) === 1) wrong.push("mallopt took anything");

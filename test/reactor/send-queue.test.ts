@@ -28,7 +28,12 @@ function subject(outputBytes?: number, waits?: boolean) {
   const driver = new RecordingDriver(outputBytes, waits);
   const counters = new Float64Array(COUNTER_STRIDE);
   const failures: number[] = [];
-  const queue = new SendQueue(driver, counters, (_, errno) => failures.push(errno));
+  const queue = new SendQueue(
+    driver,
+    counters,
+    (_, errno) => failures.push(errno),
+    () => driver.now(),
+  );
   const connection = connectionOf(1);
   /** Ends the send under way, and gives what it carried. */
   const finish = (of = connection) => {
