@@ -32,7 +32,7 @@ function subject(outputBytes?: number, waits?: boolean) {
     driver,
     counters,
     (_, errno) => failures.push(errno),
-    () => driver.now(),
+    () => Math.floor(driver.now()),
   );
   const connection = connectionOf(1);
   /** Ends the send under way, and gives what it carried. */
