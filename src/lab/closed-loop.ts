@@ -28,12 +28,11 @@ export class ClosedLoop implements Pace {
   }
 
   answered(connection: LoadConnection, count: number, nowMs: number): void {
-    if (this.#stopped) return;
-    for (let n = 0; n < count; n++) this.#generator.want(connection, nowMs);
+    if (!this.#stopped) this.#generator.want(connection, nowMs, count);
   }
 
   opened(connection: LoadConnection, nowMs: number): void {
-    for (let n = 0; n < this.#depth; n++) this.#generator.want(connection, nowMs);
+    this.#generator.want(connection, nowMs, this.#depth);
   }
 
   failed(): void {

@@ -120,10 +120,10 @@ export class Generator implements DriverEvents, Paced {
     this.#bySlot[slotOf(handle)] = connection;
   }
 
-  /** A message of this connection is due; it leaves with the next `flush`. */
-  want(connection: LoadConnection, intendedMs: number): void {
-    connection.schedule(intendedMs);
-    this.outstanding++;
+  /** `count` messages of this connection are due; they leave with the next `flush`. */
+  want(connection: LoadConnection, intendedMs: number, count = 1): void {
+    connection.schedule(intendedMs, count);
+    this.outstanding += count;
     if (!connection.listed) this.#list(connection);
   }
 
@@ -262,34 +262,56 @@ export class Generator implements DriverEvents, Paced {
   }
 
   #answered(connection: LoadConnection, count: number, nowMs: number): void {
-    const { recorder, pace } = this;
-    const byIntention = pace?.counts === "intended";
-    const fromIntended = pace?.from === "intended";
     const { behind } = this.#workload;
-    for (let n = 0; n < count; n++) {
-      const ordinal =
-        behind === undefined ? connection.oldest : connection.ordinalBehind(behind[n] as number);
-      if (!connection.isOut(ordinal)) {
+    let answered = 0;
+    while (answered < count) {
+      const together =
+        behind === undefined
+          ? this.#answerOldest(connection, count - answered, nowMs)
+          : this.#answerOne(connection, behind[answered] as number, nowMs);
+      if (together === 0) {
         return this.fail(connection, "UNEXPECTED_BYTES", "an answer to what was not asked");
       }
-      const intendedMs = connection.intendedMs(ordinal);
-      const leftMs = connection.leftMs(ordinal);
-      connection.answer(ordinal);
-      this.outstanding--;
-      if (!this.#inWindow(byIntention ? intendedMs : nowMs)) continue;
-      recorder.add(MESSAGES, 1);
-      if (fromIntended) {
-        recorder.response.record((nowMs - intendedMs) * NS_PER_MS);
-        recorder.service.record((nowMs - leftMs) * NS_PER_MS);
-      } else {
-        // It is meant to leave when it leaves: one time is both.
-        recorder.response.record((nowMs - leftMs) * NS_PER_MS);
-      }
+      answered += together;
     }
-    recorder.add(ANSWERS, count);
+    this.recorder.add(ANSWERS, count);
     // A workload may have waited for these answers.
     if (connection.unsent > 0 && !connection.listed) this.#list(connection);
-    pace?.answered(connection, count, nowMs);
+    this.pace?.answered(connection, count, nowMs);
+  }
+
+  /** Answers come in order: how many of the next `most` are done with, those of one send together; 0 when none is out. */
+  #answerOldest(connection: LoadConnection, most: number, nowMs: number): number {
+    const together = connection.oldestTogether(most);
+    if (together === 0) return 0;
+    const ordinal = connection.oldest;
+    this.#record(connection.intendedMs(ordinal), connection.leftMs(ordinal), nowMs, together);
+    connection.answerOldest(together);
+    return together;
+  }
+
+  /** An answer may overtake others; 0 when it is to nothing that is out. */
+  #answerOne(connection: LoadConnection, behind: number, nowMs: number): 0 | 1 {
+    const ordinal = connection.ordinalBehind(behind);
+    if (!connection.isOut(ordinal)) return 0;
+    this.#record(connection.intendedMs(ordinal), connection.leftMs(ordinal), nowMs, 1);
+    connection.answer(ordinal);
+    return 1;
+  }
+
+  /** `count` answers to messages that were meant to leave, and left, at the same times. */
+  #record(intendedMs: number, leftMs: number, nowMs: number, count: number): void {
+    const { recorder, pace } = this;
+    this.outstanding -= count;
+    if (!this.#inWindow(pace?.counts === "intended" ? intendedMs : nowMs)) return;
+    recorder.add(MESSAGES, count);
+    if (pace?.from === "intended") {
+      recorder.response.record((nowMs - intendedMs) * NS_PER_MS, count);
+      recorder.service.record((nowMs - leftMs) * NS_PER_MS, count);
+    } else {
+      // It is meant to leave when it leaves: one time is both.
+      recorder.response.record((nowMs - leftMs) * NS_PER_MS, count);
+    }
   }
 
   #ended(connection: LoadConnection, result: number, nowMs: number): void {

@@ -59,11 +59,13 @@ export class LoadConnection {
     return ((this.#due - this.#answered) | 0) - this.#holes;
   }
 
-  /** A message is due, and was meant to leave then. */
-  schedule(intendedMs: number): void {
-    if (((this.#due - this.#answered) | 0) > this.#mask) this.#grow();
-    this.#times[(this.#due & this.#mask) * 2] = intendedMs;
-    this.#due = (this.#due + 1) | 0;
+  /** `count` messages are due, and were meant to leave then. */
+  schedule(intendedMs: number, count = 1): void {
+    while (((this.#due - this.#answered) | 0) + count > this.#mask + 1) this.#grow();
+    for (let n = 0; n < count; n++) {
+      this.#times[((this.#due + n) & this.#mask) * 2] = intendedMs;
+    }
+    this.#due = (this.#due + count) | 0;
   }
 
   /** The next `count` messages leave now. */
@@ -117,6 +119,30 @@ export class LoadConnection {
       this.#answered = (this.#answered + 1) | 0;
       this.#holes--;
     }
+  }
+
+  /**
+   * How many of the oldest `most` messages were meant to leave, and left, when the oldest did: mostly those of one send. 0 when
+   * none is out.
+   */
+  oldestTogether(most: number): number {
+    if (this.#holes > 0) return this.isOut(this.#answered) ? 1 : 0;
+    const times = this.#times;
+    const mask = this.#mask;
+    const first = (this.#answered & mask) * 2;
+    const out = Math.min(most, (this.#sent - this.#answered) | 0);
+    let count = 0;
+    for (; count < out; count++) {
+      const at = ((this.#answered + count) & mask) * 2;
+      if (times[at] !== times[first] || times[at + 1] !== times[first + 1]) break;
+    }
+    return count;
+  }
+
+  /** The oldest `count` messages are answered: no more than `oldestTogether` says. */
+  answerOldest(count: number): void {
+    if (this.#holes > 0) return this.answer(this.#answered);
+    this.#answered = (this.#answered + count) | 0;
   }
 
   #isHole(ordinal: number): boolean {

@@ -15,8 +15,8 @@ export interface Paced {
   readonly openCount: number;
   /** Messages that are due and not answered, over all connections. */
   readonly outstanding: number;
-  /** A message of this connection is due, and was meant to leave then. */
-  want(connection: LoadConnection, intendedMs: number): void;
+  /** `count` messages (1 unless told) of this connection are due, and were meant to leave then. */
+  want(connection: LoadConnection, intendedMs: number, count?: number): void;
   connect(connection: LoadConnection, nowMs: number): void;
   close(connection: LoadConnection): void;
   fail(connection: LoadConnection, code: keyof typeof ERROR_TEXTS, detail: string): void;

@@ -103,3 +103,17 @@ test("figures hold the whole histogram", () => {
     assert.equal(again[name], figures[name], name);
   }
 });
+
+test("one time recorded many times over is as many records of it", () => {
+  const once = new LatencyHistogram();
+  const many = new LatencyHistogram();
+  for (const [ns, times] of [[1_000, 16] as const, [7, 1] as const, [2 ** 34, 3] as const]) {
+    many.record(ns, times);
+    for (let n = 0; n < times; n++) once.record(ns);
+  }
+  assert.deepEqual([...many.filled()], [...once.filled()]);
+  assert.deepEqual(
+    [many.count, many.meanNs, many.deviationNs, many.leastNs, many.greatestNs],
+    [once.count, once.meanNs, once.deviationNs, once.leastNs, once.greatestNs],
+  );
+});

@@ -28,8 +28,8 @@ class WrittenDown implements Paced {
     return this.connections.filter(({ state }) => state === OPEN).length;
   }
 
-  want(connection: LoadConnection, atMs: number): void {
-    this.due.push({ connection: connection.index, atMs });
+  want(connection: LoadConnection, atMs: number, count = 1): void {
+    for (let n = 0; n < count; n++) this.due.push({ connection: connection.index, atMs });
   }
 
   connect(): void {
