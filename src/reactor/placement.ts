@@ -13,6 +13,7 @@
 
 import { DescriptorQueue } from "../driver/descriptor-queue.ts";
 import type { Driver, Handle } from "../driver/driver.ts";
+import { networkOf } from "../sys/address.ts";
 import { closeDescriptor, signalEventfd } from "../sys/socket-calls.ts";
 import { CONNECTIONS, COUNTER_STRIDE } from "./counters.ts";
 
@@ -219,13 +220,14 @@ export class Placement {
     return own - least > 1 + own * SLACK ? seat : this.#seat;
   }
 
-  /** FNV-1a over the peer's address without its port; peers without one (Unix sockets) stay here. */
+  /** FNV-1a over whom the peer's address belongs to, as the limits count; peers without one (Unix sockets) stay here. */
   #addressHash(handle: Handle): number {
     const address = this.#driver.remoteAddress(handle);
     if (typeof address === "number" || address.family === "unix") return this.#seat;
+    const network = networkOf(address);
     let hash = 0x811c9dc5;
-    for (let at = 0; at < address.host.length; at++) {
-      hash = Math.imul(hash ^ address.host.charCodeAt(at), 0x01000193);
+    for (let at = 0; at < network.length; at++) {
+      hash = Math.imul(hash ^ network.charCodeAt(at), 0x01000193);
     }
     // The last bits of FNV of similar addresses differ less than the others.
     return (hash ^ (hash >>> 15)) >>> 0;

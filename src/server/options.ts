@@ -61,7 +61,7 @@ export interface ServeOptions extends ConnectionOptions {
    * - `kernel`: the one that the kernel lets accept it; usually fair, and not when one is busy
    * - `least-connections`: the one that has the fewest
    * - `round-robin`: each in turn
-   * - `address-hash`: all of one IP address the same one, as long as no thread ends
+   * - `address-hash`: all of one IPv4 address, or one IPv6 network of 64 bits, the same one, as long as no thread ends
    * They are handed over between threads where the kernel chose another. Default: `least-connections`; `kernel` where the
    * driver has no descriptors, and with `reusePort`.
    */

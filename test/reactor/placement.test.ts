@@ -148,6 +148,21 @@ test("address-hash: all of one address to one reactor, many addresses to all", {
   assert.equal(reactors.accept(2, 5000), 2, "who has no address stays");
 });
 
+test("address-hash: who counts as one for the limits has one reactor, whichever address is used", {
+  skip,
+}, () => {
+  using reactors = new Reactors("address-hash", 4, { most: 10_000, inbox: 1024 });
+  const seats = new Set<number>();
+  for (let n = 0; n < 40; n++) {
+    const host = `2001:db8:0:7:${(n * 977).toString(16)}::1`;
+    for (const driver of reactors.drivers) {
+      driver.addresses.set(n, { family: "ipv6", host, port: n });
+    }
+    seats.add(reactors.accept(n % 4, n));
+  }
+  assert.equal(seats.size, 1, "40 addresses of one IPv6 network");
+});
+
 test("a reactor that is closed or full gets none, and what it is handed too late goes on", {
   skip,
 }, () => {
