@@ -64,6 +64,8 @@ export class ServerRequests {
     input: unknown,
     codec: BodyCodec,
   ): Promise<void> {
+    // Those of calls are counted by their streams.
+    if (stream === undefined) session.handlers.began("notification");
     try {
       const answer = codec.encode(await handler(input as never));
       if (stream !== undefined) session.streams.answer(stream, answer, 0, answer.length);
@@ -75,6 +77,8 @@ export class ServerRequests {
       } else {
         session.streams.fail(stream, CODE.INTERNAL, "the client's handler failed");
       }
+    } finally {
+      if (stream === undefined) session.handlers.settled("notification");
     }
   }
 }

@@ -91,7 +91,8 @@ export class IncomingStreams {
     const most = this.#limits.streams + this.#limits.subscriptions;
     const full = subscribes
       ? this.#subscriptions >= this.#limits.subscriptions
-      : this.table.count - this.#subscriptions + this.#session.zombies >= this.#limits.streams;
+      : this.table.count - this.#subscriptions + this.#session.handlers.outliving >=
+        this.#limits.streams;
     if (id >>> 1 > most + 1) throw protocolError(`stream ${id} is not the smallest free one`);
     if (full || this.#session.draining || open.kind > KIND.PUBLISH) {
       this.table.pass(id);

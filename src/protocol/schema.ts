@@ -25,6 +25,14 @@ export type InputOf<S> = S extends Schema<infer Input, infer _Output> ? Input : 
 /** What comes out of it, on the receiving side. */
 export type OutputOf<S> = S extends Schema<infer _Input, infer Output> ? Output : never;
 
+/** Whether a value is as the schema says, and what it is then; some schemas need time. */
+export function validate(
+  schema: Schema,
+  value: unknown,
+): Validated<unknown> | Promise<Validated<unknown>> {
+  return schema["~standard"].validate(value);
+}
+
 const VENDOR = "sluice";
 
 function schema<Type>(what: string, is: (value: unknown) => value is Type): Schema<Type> {

@@ -76,7 +76,7 @@ export class SessionTime implements Due {
   #goOn(nowMs: number): void {
     if (nowMs < this.#restMs) return;
     this.#restMs = NEVER;
-    this.#session.transport.resume();
+    if (!this.#session.handlers.crowded) this.#session.transport.resume();
   }
 
   #ack(nowMs: number): void {

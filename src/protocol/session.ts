@@ -31,6 +31,7 @@ import { Outgoing, type OutgoingHost } from "./outgoing.ts";
 import { OutgoingStreams } from "./outgoing-streams.ts";
 import { type Peer, UNTOLD } from "./peer.ts";
 import type { Replay } from "./replay.ts";
+import { RunningHandlers } from "./running-handlers.ts";
 import type { SessionEnd, SessionEvents, Transport } from "./session-events.ts";
 import { SessionTime } from "./session-time.ts";
 import { flowsUp, type Stream } from "./stream.ts";
@@ -77,8 +78,7 @@ export class Session implements FrameSink, OutgoingHost, Writing {
   draining = false;
   /** What the peer's GOAWAY said. */
   peerGoaway: Goaway | undefined = undefined;
-  /** Handlers whose stream was ended before they had settled: they count as streams. */
-  zombies = 0;
+  readonly handlers = new RunningHandlers(this);
   readonly transport: Transport;
   #closed = false;
 
@@ -191,7 +191,7 @@ export class Session implements FrameSink, OutgoingHost, Writing {
       default:
         this.#control(type, flags, id, bytes, view, offset, length);
     }
-    return !this.#closed && !this.time.resting;
+    return !this.#closed && !this.time.resting && !this.handlers.crowded;
   }
 
   #control(

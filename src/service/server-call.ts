@@ -3,14 +3,15 @@
 //
 // The fast path makes no promise: a handler that answers at once is answered within the bytes that it came with. Only what
 // takes time gets a deadline, an owner and the care for an end before the handler's: then its stream ends and the handler, told
-// by its signal, is a zombie until it has settled.
+// by its signal, is counted until it has settled (running-handlers.ts), as that of a notification is.
 
 import { Buffer } from "node:buffer";
 import { type BodyCodec, BodyError } from "../protocol/body-codec.ts";
 import { CallError } from "../protocol/call-error.ts";
 import { CODE, CODEC, ERROR_FLAG, KIND } from "../protocol/codes.ts";
 import { Inbox } from "../protocol/inbox.ts";
-import { describeIssues, type Schema, type Validated } from "../protocol/schema.ts";
+import type { Uncounted } from "../protocol/running-handlers.ts";
+import { describeIssues, type Validated, validate } from "../protocol/schema.ts";
 import { flowsDown, flowsUp, type Stream, type StreamOwner } from "../protocol/stream.ts";
 import type { OpenFrame, StreamError } from "../protocol/stream-frames.ts";
 import { GivenContext } from "./given-context.ts";
@@ -26,7 +27,8 @@ export class ServerCall extends GivenContext implements StreamOwner {
   #inbox: Inbox<unknown> | undefined;
   /** Our terminal is sent, or nobody is there any more. */
   #over = false;
-  #zombie = false;
+  /** Runs where no stream counts it. */
+  #uncounted: Uncounted | undefined;
   /** Under which its result is to be kept. */
   #resultKey: string | undefined;
   #wake: (() => void) | undefined;
@@ -147,7 +149,8 @@ export class ServerCall extends GivenContext implements StreamOwner {
   /** It is not over with the bytes that it came with. */
   #takeTime(): void {
     const stream = this.#stream;
-    if (stream === undefined || stream.owner === this) return;
+    if (stream === undefined) return this.#count("notification");
+    if (stream.owner === this) return;
     stream.owner = this;
     if (this.deadlineMs > 0) stream.session.time.setDeadline(stream, this.deadlineMs);
   }
@@ -287,10 +290,8 @@ export class ServerCall extends GivenContext implements StreamOwner {
   /** The handler has settled, one way or the other. */
   #settled(): void {
     this.#inbox?.drop();
-    if (this.#zombie) {
-      this.#zombie = false;
-      this.client.session.zombies--;
-    }
+    if (this.#uncounted !== undefined) this.client.session.handlers.settled(this.#uncounted);
+    this.#uncounted = undefined;
     this.client.closeIfDrained();
   }
 
@@ -303,9 +304,13 @@ export class ServerCall extends GivenContext implements StreamOwner {
 
   /** Its stream ends before the handler has settled: until then it counts as one. */
   #outlives(): void {
-    if (this.#over || this.#zombie) return;
-    this.#zombie = true;
-    this.client.session.zombies++;
+    if (!this.#over) this.#count("outlives");
+  }
+
+  #count(why: Uncounted): void {
+    if (this.#uncounted !== undefined) return;
+    this.#uncounted = why;
+    this.client.session.handlers.began(why);
   }
 
   #stop(): void {
@@ -379,13 +384,6 @@ export class ServerCall extends GivenContext implements StreamOwner {
     this.#inbox?.end(new CallError("UNAVAILABLE", "the connection has ended"));
     this.#stop();
   }
-}
-
-function validate(
-  schema: Schema,
-  value: unknown,
-): Validated<unknown> | Promise<Validated<unknown>> {
-  return schema["~standard"].validate(value);
 }
 
 function isPromise(value: unknown): value is Promise<unknown> {

@@ -305,8 +305,8 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer, Liv
   /** After a stream has ended: a session that drains closes with its last. */
   closeIfDrained(): void {
     if (!this.session.draining || this.session.closed) return;
-    const { incoming, streams } = this.session;
-    if (incoming.table.count + streams.table.count > 0 || this.session.zombies > 0) return;
+    const { incoming, streams, handlers } = this.session;
+    if (incoming.table.count + streams.table.count > 0 || handlers.any) return;
     this.session.close();
   }
 

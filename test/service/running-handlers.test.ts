@@ -1,11 +1,12 @@
-// Handlers whose stream has ended before them go on counting as streams, however it ended, and stop counting when they settle.
+// Handlers that no stream counts: those whose stream has ended before them go on counting as one, however it ended, until they
+// settle; of notifications no more run at a time than there may be streams.
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { test } from "node:test";
 import type { Context } from "../../src/handlers.ts";
 import { anything } from "../../src/protocol/schema.ts";
-import { clientStream, duplex } from "../../src/service/routes.ts";
+import { clientStream, duplex, notify } from "../../src/service/routes.ts";
 import { service } from "../../src/service/service.ts";
 import { decodeFast } from "../protocol/fast-decoder.ts";
 import { PREFACE } from "./fuzz/frames.ts";
@@ -16,7 +17,12 @@ const STREAMS = 2;
 
 function start() {
   const finish: (() => void)[] = [];
+  const heard: unknown[] = [];
   const routes = {
+    heed: notify(anything, (value) => {
+      heard.push(value);
+      return new Promise<void>((resolve) => finish.push(resolve));
+    }),
     // Heeds nothing.
     deaf: clientStream(
       anything,
@@ -38,8 +44,8 @@ function start() {
     const written = Buffer.concat(connection.written.splice(0));
     return decodeFast(written, 65_536).frames.filter(({ frame }) => frame !== "WELCOME");
   };
-  const zombies = () => connection.state?.session.zombies;
-  return { connection, finish, say, zombies };
+  const zombies = () => connection.state?.session.handlers.outliving;
+  return { connection, finish, say, zombies, heard };
 }
 
 function open(id: number, name: string, credit: number): Buffer {
@@ -80,4 +86,27 @@ test("a handler that has settled is none, though its end still waits to be sent"
   connection.reads(true);
   assert.equal((await say())[0]?.stream, 1, "its end");
   assert.equal(zombies(), 0);
+});
+
+function notification(name: string, value: unknown): Buffer {
+  const fixed = Buffer.alloc(16);
+  fixed.set([4, 1]);
+  fixed.writeUInt16LE(name.length, 12);
+  return rawFrame(16, 0, 1, Buffer.concat([fixed, Buffer.from(name + JSON.stringify(value))]));
+}
+
+test("no more notifications are under way than there may be streams, and none is lost", async () => {
+  const { finish, say, heard } = start();
+  await say(PREFACE, HELLO);
+  await say(...[1, 2, 3, 4, 5].map((n) => notification("heed", n)));
+  assert.deepEqual(heard, [1, 2]);
+  for (let settled = 1; settled <= 3; settled++) {
+    finish.shift()?.();
+    await say();
+    // It reads on once the handler has settled.
+    await say();
+    assert.deepEqual(heard, [1, 2, 3, 4, 5].slice(0, STREAMS + settled));
+  }
+  await say(notification("heed", 6));
+  assert.equal(heard.length, 5, "two are under way");
 });

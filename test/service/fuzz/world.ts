@@ -100,13 +100,15 @@ export class World {
   /** Whatever a client does, it costs no more than this. */
   assertBounded({ state }: MemoryConnection): void {
     assert.ok(state !== undefined);
-    const { incoming, streams, outgoing, reader, zombies } = state.session;
+    const { incoming, streams, outgoing, reader, handlers } = state.session;
+    const zombies = handlers.outliving;
     const { limits } = this;
     const { table } = incoming;
     assert.ok(table.count <= limits.streams + limits.subscriptions, `${table.count} streams`);
     assert.ok(streams.table.count <= 256, `${streams.table.count} streams of ours`);
     assert.ok(zombies >= 0 && zombies <= limits.streams, `${zombies} zombies`);
     assert.ok(this.running <= limits.streams, `${this.running} handlers`);
+    assert.ok(this.notified <= limits.streams, `${this.notified} notifications under way`);
     const most = limits.queueBytes + limits.messageBytes;
     assert.ok(outgoing.queuedBytes >= 0 && outgoing.queuedBytes <= most, "what waits");
     assert.ok(reader.pending <= limits.frameBytes + 8, `${reader.pending} bytes of a frame`);
@@ -114,9 +116,9 @@ export class World {
 
   assertNoStreams({ state }: MemoryConnection): void {
     assert.ok(state !== undefined);
-    const { incoming, outgoing, zombies } = state.session;
+    const { incoming, outgoing, handlers } = state.session;
     assert.deepEqual(
-      [incoming.table.count, zombies, outgoing.queuedBytes],
+      [incoming.table.count, handlers.outliving, outgoing.queuedBytes],
       [0, 0, 0],
       "all is over",
     );
@@ -130,7 +132,7 @@ export class World {
     assert.equal(hub.sessions.size, 0, "no session");
     assert.equal(this.running, 0, "no handler");
     assert.equal(this.notified, 0, "no notification");
-    assert.equal(state.session.zombies, 0, "no zombie");
+    assert.equal(state.session.handlers.any, false, "no zombie");
   }
 
   #token(): AuthMethod {
