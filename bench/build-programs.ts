@@ -1,9 +1,19 @@
 // Makes everything that the benchmark runs and that is not TypeScript: the C references
-// and the load generator, the Go peer, and the Bun and Deno runtimes. The first two are
+// and the load generator, the peers in Go, Rust and Java, and the Bun and Deno runtimes. The first two are
 // indispensable; what else cannot be had is reported as missing, with the reason.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync } from "node:fs";
-import { benchDirectory, buildDirectory, builtProgram, bunProgram, denoProgram } from "./paths.ts";
+import {
+  benchDirectory,
+  buildDirectory,
+  builtProgram,
+  bunProgram,
+  debianCrates,
+  denoProgram,
+  nettyClasses,
+  nettyClassPath,
+  nettyLibrary,
+} from "./paths.ts";
 
 /** By name of the server: why it cannot take part. */
 export type Missing = Map<string, string>;
@@ -12,6 +22,8 @@ export function buildAll(): Missing {
   buildReferences();
   const missing: Missing = new Map();
   buildGo(missing);
+  buildTokio(missing);
+  buildNetty(missing);
   installRuntimes(missing);
   return missing;
 }
@@ -44,6 +56,33 @@ function buildGo(missing: Missing): void {
     `${benchDirectory}peers/go-echo`,
   );
   if (failure !== undefined) missing.set("go", `not built: ${failure}`);
+}
+
+function buildTokio(missing: Missing): void {
+  const crates = existsSync(debianCrates)
+    ? [
+        ...["--offline", "--config", 'source.crates-io.replace-with="debian"'],
+        ...["--config", `source.debian.directory=${JSON.stringify(debianCrates)}`],
+      ]
+    : [];
+  const failure = run(
+    "cargo",
+    ["build", "--release", "--quiet", "--target-dir", builtProgram("tokio-echo"), ...crates],
+    `${benchDirectory}peers/tokio-echo`,
+  );
+  if (failure === undefined) return;
+  missing.set(
+    "tokio",
+    `not built (cargo, and Debian's librust-tokio-dev where there is no network): ${failure}`,
+  );
+}
+
+function buildNetty(missing: Missing): void {
+  const source = `${benchDirectory}peers/netty-echo/Echo.java`;
+  const failure = existsSync(nettyLibrary)
+    ? run("javac", ["-d", nettyClasses, "-cp", nettyClassPath, source], benchDirectory)
+    : `${nettyLibrary} is not there (Debian's libnetty-java)`;
+  if (failure !== undefined) missing.set("netty", `not built: ${failure}`);
 }
 
 function installRuntimes(missing: Missing): void {

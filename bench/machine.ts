@@ -1,8 +1,9 @@
 // Where and with what it was measured. Without this no figure means anything.
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
-import { bunProgram, denoProgram, rootDirectory } from "./paths.ts";
+import { basename } from "node:path";
+import { benchDirectory, bunProgram, denoProgram, nettyLibrary, rootDirectory } from "./paths.ts";
 
 export interface Machine {
   readonly cpu: string;
@@ -26,6 +27,8 @@ export function describeMachine(): Machine {
       Bun: firstLine(bunProgram, ["--version"]),
       Deno: firstLine(denoProgram, ["--version"]),
       Go: firstLine("go", ["version"]),
+      tokio: tokioVersion(),
+      Netty: nettyVersion(),
       "C compiler": firstLine("cc", ["--version"]),
       liburing: liburingVersion(),
       Redis: firstLine("redis-server", ["--version"]),
@@ -63,6 +66,21 @@ function liburingVersion(): string {
   if (major !== undefined && minor !== undefined) return `${major}.${minor}`;
   const modversion = firstLine("pkg-config", ["--modversion", "liburing"]);
   return modversion === "not there" ? "older than 2.4" : modversion;
+}
+
+/** As it was resolved for the build. */
+function tokioVersion(): string {
+  const lock = `${benchDirectory}peers/tokio-echo/Cargo.lock`;
+  if (!existsSync(lock)) return "not there";
+  const [, version] = /name = "tokio"\nversion = "(.*)"/.exec(readFileSync(lock, "utf8")) ?? [];
+  return version === undefined ? "not there" : `${version}, ${firstLine("rustc", ["--version"])}`;
+}
+
+function nettyVersion(): string {
+  if (!existsSync(nettyLibrary)) return "not there";
+  // Debian's link leads to a file with the version in its name. It has no native transport, so the one that is used is NIO.
+  const version = basename(realpathSync(nettyLibrary), ".jar").replace("netty-common-", "");
+  return `${version} (NIO), ${firstLine("java", ["--version"])}`;
 }
 
 function firstLine(program: string, parameters: readonly string[]): string {

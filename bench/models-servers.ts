@@ -1,6 +1,6 @@
 // Who takes part in the models' part of the benchmark, and in which of the loads.
 import { benchDirectory, builtProgram, bunProgram, denoProgram, rootDirectory } from "./paths.ts";
-import { REFERENCE, type Server, sluice } from "./servers.ts";
+import { netty, REFERENCE, type Server, sluice, tokio } from "./servers.ts";
 
 /** The loads of scenarios.ts that are echoes under full load. */
 export const ECHO_SCENARIOS: readonly string[] = ["50x64", "50x64x16", "1000x64", "50x16KiB"];
@@ -64,6 +64,8 @@ export const TWO_THREADS: readonly Server[] = [
     ready: listening,
     command: (port) => [builtProgram("go-echo"), String(port)],
   },
+  tokio(2),
+  netty(2),
 ];
 
 const heavyEcho = "../bench/peers/heavy-echo.ts";

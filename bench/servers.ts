@@ -5,7 +5,16 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { benchDirectory, builtProgram, bunProgram, denoProgram, rootDirectory } from "./paths.ts";
+import {
+  benchDirectory,
+  builtProgram,
+  bunProgram,
+  denoProgram,
+  nettyClasses,
+  nettyClassPath,
+  rootDirectory,
+  tokioProgram,
+} from "./paths.ts";
 
 export const SERVER_CORE = 0;
 export const LOAD_CORE = 1;
@@ -59,6 +68,26 @@ export function sluice(
   };
 }
 
+export function tokio(threads: 1 | 2): Server {
+  return {
+    name: threads === 1 ? "tokio" : "tokio-2",
+    title: threads === 1 ? "tokio" : "tokio, 2 threads",
+    needs: tokioProgram,
+    ready: listening,
+    command: (port) => [tokioProgram, String(port), String(threads)],
+  };
+}
+
+export function netty(threads: 1 | 2): Server {
+  return {
+    name: threads === 1 ? "netty" : "netty-2",
+    title: threads === 1 ? "Netty" : "Netty, 2 threads",
+    needs: `${nettyClasses}/Echo.class`,
+    ready: listening,
+    command: (port) => ["java", "-cp", nettyClassPath, "Echo", String(port), String(threads)],
+  };
+}
+
 export const servers: readonly Server[] = [
   {
     name: REFERENCE,
@@ -105,6 +134,8 @@ export const servers: readonly Server[] = [
     ready: listening,
     command: (port) => [builtProgram("go-echo"), String(port)],
   },
+  tokio(1),
+  netty(1),
 ];
 
 /** Why this server cannot be started here; undefined when it can. */

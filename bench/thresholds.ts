@@ -15,7 +15,7 @@ export interface Verdict {
 export const sluiceServer = (driver: Driver): string => `sluice-${driver}`;
 
 /** The peers that Sluice has to be ahead of in every row. */
-export const peersToBeat: readonly string[] = ["node-net", "bun", "deno"];
+export const peersToBeat: readonly string[] = ["node-net", "bun", "deno", "go", "tokio", "netty"];
 
 export function judge(scenario: Scenario, result: ScenarioResult | undefined): Verdict[] {
   return scenario.thresholds.map((threshold) => {
