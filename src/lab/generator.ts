@@ -14,6 +14,7 @@ import type { Address } from "../sys/address.ts";
 import { errnoName } from "../sys/errno.ts";
 import { type ErrorCounts, errnoDetail, ownErrorText } from "./error-counts.ts";
 import { CLOSED, CONNECTING, LoadConnection, OPEN } from "./load-connection.ts";
+import { overdue, unanswered } from "./overdue.ts";
 import type { Pace, Paced } from "./pace.ts";
 import {
   ANSWERS,
@@ -23,6 +24,7 @@ import {
   MESSAGES,
   OPEN_CONNECTIONS,
   OUTSTANDING,
+  REPLACED,
   type Recorder,
   SENT,
 } from "./recorder.ts";
@@ -111,6 +113,7 @@ export class Generator implements DriverEvents, Paced {
     const handle = this.driver.connect(this.#address, { noDelay: true });
     if (handle < 0) {
       this.report(errnoName(handle), errnoDetail(handle));
+      this.#forget(connection);
       this.pace?.failed(connection, nowMs);
       return;
     }
@@ -152,8 +155,10 @@ export class Generator implements DriverEvents, Paced {
 
   /** Fails whoever has waited longer than the time-out. */
   sweep(nowMs: number): void {
-    for (const connection of this.connections) this.#checkTimeout(connection, nowMs);
-    for (const connection of this.idle) this.#checkTimeout(connection, nowMs);
+    for (const connection of [...this.connections, ...this.idle]) {
+      const late = overdue(connection, nowMs, this.#timeoutMs);
+      if (late !== undefined) this.fail(connection, late.code, late.detail);
+    }
   }
 
   /** Ends a connection for a reason of ours. */
@@ -189,6 +194,7 @@ export class Generator implements DriverEvents, Paced {
       this.#bySlot[slot] = undefined;
       connection.state = CLOSED;
       this.report(errnoName(result), errnoDetail(result));
+      this.#forget(connection);
       this.pace?.failed(connection, nowMs);
       return;
     }
@@ -198,7 +204,9 @@ export class Generator implements DriverEvents, Paced {
     this.recorder.connect.record((nowMs - connection.askedMs) * NS_PER_MS);
     connection.session = this.#workload.session(connection.index);
     this.driver.resume(handle);
-    this.pace?.opened(connection, nowMs);
+    if (!connection.replaces) return this.pace?.opened(connection, nowMs);
+    connection.replaces = false;
+    if (connection.unsent > 0) this.#listLate(connection);
   }
 
   received(handle: Handle, result: number, offset: number): void {
@@ -220,6 +228,8 @@ export class Generator implements DriverEvents, Paced {
       return this.fail(connection, "UNEXPECTED_BYTES", detail);
     }
     if (count > 0) this.#answered(connection, count, nowMs);
+    const over = this.#workload.isLast?.(connection.session) === true;
+    if (over && connection.state === OPEN) this.#replace(connection, nowMs);
   }
 
   sent(handle: Handle, result: number): void {
@@ -228,9 +238,8 @@ export class Generator implements DriverEvents, Paced {
     connection.sending = false;
     if (result < 0) {
       this.#failed(connection, errnoName(result), errnoDetail(result), this.#now());
-    } else if (connection.unsent > 0 && !connection.listed) {
-      this.#list(connection);
-      this.driver.wake();
+    } else if (connection.unsent > 0) {
+      this.#listLate(connection);
     }
   }
 
@@ -241,6 +250,13 @@ export class Generator implements DriverEvents, Paced {
   #list(connection: LoadConnection): void {
     connection.listed = true;
     this.#ready[this.#readyCount++] = connection;
+  }
+
+  /** In an event that may come before the turn's wait. */
+  #listLate(connection: LoadConnection): void {
+    if (connection.listed) return;
+    this.#list(connection);
+    this.driver.wake();
   }
 
   #send(connection: LoadConnection, nowMs: number): void {
@@ -315,31 +331,12 @@ export class Generator implements DriverEvents, Paced {
   }
 
   #ended(connection: LoadConnection, result: number, nowMs: number): void {
-    const said = this.#workload.ended?.(connection.session);
-    const detail = said ?? (connection.outstanding === 0 ? "" : unanswered(connection));
+    const detail = connection.outstanding === 0 ? "" : unanswered(connection);
     if (result < 0) {
       this.#failed(connection, errnoName(result), errnoDetail(result, detail), nowMs);
     } else {
       this.#failed(connection, "END_OF_STREAM", ownErrorText("END_OF_STREAM", detail), nowMs);
     }
-  }
-
-  #checkTimeout(connection: LoadConnection, nowMs: number): void {
-    const limit = nowMs - this.#timeoutMs;
-    if (connection.state === CONNECTING) {
-      if (connection.askedMs < limit) this.fail(connection, "CONNECT_TIMEOUT", this.#timeoutText);
-    } else if (connection.state === OPEN) {
-      const silent = connection.inFlight > 0 && connection.oldestLeftMs < limit;
-      const stuck = connection.sending && connection.sendingSinceMs < limit;
-      if (silent || stuck) {
-        const detail = `${this.#timeoutText}, ${unanswered(connection)}`;
-        this.fail(connection, "TIMEOUT", detail);
-      }
-    }
-  }
-
-  get #timeoutText(): string {
-    return `${this.#timeoutMs} ms`;
   }
 
   #failed(connection: LoadConnection, code: string, text: string, nowMs: number): void {
@@ -349,16 +346,35 @@ export class Generator implements DriverEvents, Paced {
     this.pace?.failed(connection, nowMs);
   }
 
-  /** Whatever happens to the handle from here on is nobody's concern. */
+  /** The target ends this connection in order: what is still due, or not answered, goes over another one. */
+  #replace(connection: LoadConnection, nowMs: number): void {
+    this.#hangUp(connection);
+    connection.takeBack();
+    connection.replaces = true;
+    this.recorder.add(REPLACED, 1);
+    this.connect(connection, nowMs);
+  }
+
   #leave(connection: LoadConnection): void {
     if (connection.state === CLOSED) return;
+    this.#hangUp(connection);
+    this.#forget(connection);
+  }
+
+  /** Nothing of what is due or out will be answered. */
+  #forget(connection: LoadConnection): void {
+    this.outstanding -= connection.outstanding;
+    connection.forget();
+    connection.replaces = false;
+  }
+
+  /** Whatever happens to the handle from here on is nobody's concern. */
+  #hangUp(connection: LoadConnection): void {
     if (connection.state === OPEN) this.openCount--;
     else this.connecting--;
     this.recorder.counters[OPEN_CONNECTIONS] = this.openCount;
     connection.state = CLOSED;
     connection.sending = false;
-    this.outstanding -= connection.outstanding;
-    connection.forget();
     this.#bySlot[slotOf(connection.handle)] = undefined;
     this.driver.close(connection.handle, false);
   }
@@ -376,8 +392,4 @@ export class Generator implements DriverEvents, Paced {
     this.#clockLeft--;
     return this.#clockMs;
   }
-}
-
-function unanswered({ outstanding }: LoadConnection): string {
-  return outstanding === 1 ? "1 message unanswered" : `${outstanding} messages unanswered`;
 }

@@ -21,6 +21,8 @@ export class LoadConnection {
   sending = false;
   /** Stands in the generator's list of those that have something to send. */
   listed = false;
+  /** It is set up in place of one that the target has ended. */
+  replaces = false;
   /** What the workload keeps of it. */
   session: unknown;
   /** When it was asked for: of a churning connection, when it was meant to be. */
@@ -147,6 +149,11 @@ export class LoadConnection {
 
   #isHole(ordinal: number): boolean {
     return this.#holes > 0 && Number.isNaN(this.leftMs(ordinal));
+  }
+
+  /** What was handed over and is not answered is to be handed over again: for workloads whose answers come in order. */
+  takeBack(): void {
+    this.#sent = this.#answered;
   }
 
   /** Nothing is out any more. */

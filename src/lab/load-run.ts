@@ -17,6 +17,7 @@ import {
   ERRORS,
   MESSAGES,
   OPEN_CONNECTIONS,
+  REPLACED,
   SENT,
 } from "./recorder.ts";
 import type { ErrorFigures, GeneratorThread, Slice, StageResult } from "./result.ts";
@@ -207,6 +208,7 @@ export class LoadRun {
       connect: latencyFigures(all.merged("connect")),
       slices: window.slices,
       errors,
+      replaced: all.sum(REPLACED),
       generator: { threads, lateness, bottleneck: bottleneckOf(evidence) },
       server,
     };

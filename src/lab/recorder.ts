@@ -14,13 +14,15 @@ export const BYTES_RECEIVED = 3;
 export const ERRORS = 4;
 /** Messages that were due within the window: open loop. */
 export const DUE = 5;
+/** Connections that the target ended in order, as it had said, and another one took the place of. */
+export const REPLACED = 6;
 // Those that are about now.
-export const OPEN_CONNECTIONS = 6;
-export const OUTSTANDING = 7;
+export const OPEN_CONNECTIONS = 7;
+export const OUTSTANDING = 8;
 /** Answers since the thread began, warm-up and all. */
-export const ANSWERS = 8;
+export const ANSWERS = 9;
 const COUNTERS = 16;
-const WINDOW_COUNTERS = 6;
+const WINDOW_COUNTERS = 7;
 
 const RECORDER_DOUBLES = COUNTERS + 4 * HISTOGRAM_DOUBLES;
 

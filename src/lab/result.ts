@@ -87,6 +87,8 @@ export interface StageResult {
   readonly connect: LatencyFigures;
   readonly slices: readonly Slice[];
   readonly errors: readonly ErrorFigures[];
+  /** Connections that the target ended in order within the window, and others took the place of. */
+  readonly replaced: number;
   readonly generator: GeneratorFigures;
   /** Null where the target's process was not found on this machine. */
   readonly server: ServerFigures | null;

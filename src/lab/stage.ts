@@ -100,7 +100,7 @@ export class Stage {
   get #lost(): boolean {
     const generator = this.#generator;
     if (generator.hopeless) return true;
-    return !this.#churns && generator.openCount === 0;
+    return !this.#churns && generator.openCount + generator.connecting === 0;
   }
 
   #nextEdgeMs(nowMs: number): number {

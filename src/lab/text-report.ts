@@ -79,6 +79,10 @@ function oneStage(plan: PlanFigures, stage: StageResult): string[] {
     const sentRate = `${count(stage.sentPerSecond)}/s left (${share.toFixed(1)} %)`;
     lines.push(row("rate", `${count(stage.wantedRate)}/s wanted, ${sentRate}`));
   }
+  if (stage.replaced > 0) {
+    const replaced = several(stage.replaced, "connection");
+    lines.push(row("replaced", `${replaced} that the target ended in order, as it had said`));
+  }
   lines.push(...timesTable(plan, stage), "");
   lines.push(...aboutServer(stage), ...aboutGenerator(plan, stage), ...aboutErrors(stage));
   return lines;

@@ -120,6 +120,7 @@ function made(seed: number, behaviour: Behaviour, change: Partial<LoadResult> = 
         connect: none,
         slices,
         errors: [],
+        replaced: 0,
         generator: { threads: [], lateness: none, bottleneck: null },
         server: null,
       },

@@ -28,6 +28,7 @@ function stage(rate: number, us: number, change: Partial<StageResult> = {}): Sta
     connect: none,
     slices: [],
     errors: [],
+    replaced: 0,
     generator: { threads: [], lateness: none, bottleneck: null },
     server: null,
     ...change,

@@ -1,5 +1,6 @@
 // HTTP/1.1 GET on connections that are kept alive: statuses of 400 and above are counted as errors, bodies are read to their
-// end (Content-Length or chunked) and thrown away.
+// end (Content-Length or chunked) and thrown away. Where the target says "Connection: close", as servers do after so many
+// requests, another connection takes the place of that one.
 //
 // Responses of one server have the same head for a second or so, until its date changes: a head that is byte for byte the
 // one before is not taken apart again.
@@ -35,9 +36,6 @@ interface Head {
   /** The server ends the connection behind this response. */
   readonly closes: boolean;
 }
-
-const CLOSES =
-  'it had said "Connection: close", as servers do after so many requests (nginx: keepalive_requests, 1000 by default): allow more there, or use --churn';
 
 export function http({ path, host, report }: WorkloadContext): Workload {
   const request = `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nUser-Agent: sluice\r\nAccept: */*\r\n\r\n`;
@@ -91,8 +89,8 @@ class HttpAnswers implements Workload<HttpSession> {
     return complete;
   }
 
-  ended({ closes }: HttpSession): string | undefined {
-    return closes ? CLOSES : undefined;
+  isLast({ closes, state }: HttpSession): boolean {
+    return closes && state === HEAD;
   }
 
   #head(session: HttpSession, input: Buffer, at: number, end: number): number {

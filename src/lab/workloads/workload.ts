@@ -33,8 +33,11 @@ export interface Workload<Session = unknown> {
    * @throws AnswerError when they are wrong in a way after which the connection is of no use
    */
   received(session: Session, input: Buffer, offset: number, length: number): number;
-  /** The target has ended the stream: what it had said about that, for people; undefined when nothing. */
-  ended?(session: Session): string | undefined;
+  /**
+   * The target has said that it ends this connection, in order, behind the answer that is complete: what is sent on it now is
+   * not answered. Another one takes its place. For workloads whose answers come in order.
+   */
+  isLast?(session: Session): boolean;
 }
 
 /** What a workload is made with. */
