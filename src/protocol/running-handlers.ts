@@ -12,7 +12,8 @@ export type Uncounted = "outlives" | "notification";
 
 export class RunningHandlers {
   readonly #session: Session;
-  readonly #counts = { outlives: 0, notification: 0 };
+  #outliving = 0;
+  #notifications = 0;
 
   constructor(session: Session) {
     this.#session = session;
@@ -20,27 +21,32 @@ export class RunningHandlers {
 
   /** Those whose stream was ended before they had settled. */
   get outliving(): number {
-    return this.#counts.outlives;
+    return this.#outliving;
   }
 
   get any(): boolean {
-    return this.#counts.outlives + this.#counts.notification > 0;
+    return this.#outliving + this.#notifications > 0;
   }
 
   /** So many notifications are under way that no more frames are taken. */
   get crowded(): boolean {
-    return this.#counts.notification >= this.#session.limits.streams;
+    return this.#notifications >= this.#session.limits.streams;
   }
 
   began(why: Uncounted): void {
-    this.#counts[why]++;
+    this.#count(why, 1);
     if (this.crowded) this.#session.transport.pause();
   }
 
   settled(why: Uncounted): void {
     const { crowded } = this;
-    this.#counts[why]--;
+    this.#count(why, -1);
     const { closed, time, transport } = this.#session;
     if (crowded && !this.crowded && !closed && !time.resting) transport.resume();
+  }
+
+  #count(why: Uncounted, more: 1 | -1): void {
+    if (why === "outlives") this.#outliving += more;
+    else this.#notifications += more;
   }
 }

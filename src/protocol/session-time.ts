@@ -94,8 +94,8 @@ export class SessionTime implements Due {
     this.#goOn(nowMs);
     this.#ack(nowMs);
     const state = this.#keepalive.check(nowMs, this.#intervalMs);
-    if (state === "dead") session.end(GOAWAY.KEEPALIVE, "silent for two keepalive intervals");
     if (state === "ping") this.#ping();
+    if (state === "dead") this.#silent(nowMs);
     const next = Math.min(
       this.#expireStreams(nowMs),
       this.#keepalive.nextMs(this.#intervalMs),
@@ -103,6 +103,16 @@ export class SessionTime implements Due {
       this.#restMs,
     );
     return session.closed ? NEVER : next;
+  }
+
+  /** Nothing was heard for two intervals. That says nothing of the peer while nobody reads; and it must hear of us. */
+  #silent(nowMs: number): void {
+    const session = this.#session;
+    if (!session.handlers.crowded) {
+      return session.end(GOAWAY.KEEPALIVE, "silent for two keepalive intervals");
+    }
+    this.#keepalive.heard(nowMs);
+    this.ask();
   }
 
   /** Asks for a sign of life at once: whoever answers has read what was sent before. */
