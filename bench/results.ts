@@ -121,6 +121,8 @@ export interface SwpMeasurement {
   /** Of all that serve together. */
   readonly cpuUs: number;
   readonly p50Us?: number;
+  /** Resident memory of the server for each idle session. */
+  readonly rssPerSessionBytes?: number;
 }
 
 export interface SwpResult {

@@ -13,6 +13,7 @@ const TITLES: Readonly<Record<string, string>> = {
   "length-prefix echo, one at a time": "length-prefix echo, one at a time",
   deliveries: "deliveries to 1,000 subscribers",
   decoder: "decoder alone, frames of 32 bytes",
+  "idle sessions": "15,000 sessions opened, a call each",
 };
 
 type Figure = (measurement: SwpMeasurement) => number | undefined;
@@ -37,6 +38,7 @@ export function swpReport({ provenance, measurements, absences }: SwpResult): st
   const latency = ratio("call, one at a time", "length-prefix echo, one at a time", p50);
   const deliveries = middle("deliveries", perSecond);
   const decoder = middle("decoder", perSecond);
+  const idle = middle("idle sessions", (m) => m.rssPerSessionBytes);
   const parts = [
     "## SWP/1",
     "Calls with a raw body of 32 bytes, 50 connections with 16 in flight each; one reactor on core 0, the load on core 1. What serves is on core 0, for NATS both nats-server and a responder of its own client. The load of WebSocket and NATS is a bare socket, that of gRPC its own client, which may set the pace: messages for the same CPU of the server is the figure that does not depend on it.",
@@ -69,6 +71,12 @@ export function swpReport({ provenance, measurements, absences }: SwpResult): st
         ],
         ["deliveries/s", "≥ 1,000,000", format(deliveries), reached(deliveries, 1e6)],
         ["decoded frames/s", "≥ 20,000,000", format(decoder), reached(decoder, 20e6)],
+        [
+          "RSS of the server for each of 15,000 idle sessions",
+          "≤ 3.00 KiB",
+          idle === undefined ? "not measured" : `${format(idle / 1024, 2)} KiB`,
+          idle === undefined ? "not measured" : idle <= 3072 ? "yes" : "**no**",
+        ],
       ],
     ),
   ];

@@ -1,5 +1,5 @@
 // SWP/1: what a call costs beside an echo of the same reactor and beside gRPC, WebSocket and NATS, how fast frames are decoded, how many
-// deliveries a publication to a thousand subscribers makes.
+// deliveries a publication to a thousand subscribers makes, what an idle session weighs.
 //
 //   npm run bench:swp -- [--rounds 3] [--seconds 3]
 //
@@ -18,7 +18,7 @@ import { FrameReader, InputView } from "../src/protocol/frame-reader.ts";
 import { FrameWriter } from "../src/protocol/frame-writer.ts";
 import { encodeData } from "../src/protocol/stream-frames.ts";
 import { command } from "./command.ts";
-import { cpuTimes } from "./process-figures.ts";
+import { cpuTimes, rssBytes } from "./process-figures.ts";
 import { provenanceOf } from "./provenance.ts";
 import { type Absence, readResults, type SwpMeasurement, writeResults } from "./results.ts";
 import { type Figures, grpc, type Load, nats, webSocket } from "./swp/peer-figures.ts";
@@ -26,6 +26,10 @@ import { Absent, serving } from "./swp/processes.ts";
 
 const BODY_BYTES = 32;
 const SUBSCRIBERS = 1000;
+/** As many as there are idle connections in `npm run bench`. */
+const IDLE_SESSIONS = 15_000;
+/** What is due right after the last answer is over by then. */
+const SETTLED_AFTER_MS = 2000;
 const PUBLISHED = 4000;
 const TOPIC = "blast";
 /** Header, fixed part, topic, body. */
@@ -116,7 +120,31 @@ async function blast(
 
 async function heard(child: ChildProcess, what: string): Promise<void> {
   const [message] = await once(child, "message");
-  if (message !== what) throw new Error(`a subscriber said ${message} and not ${what}`);
+  if (message !== what) throw new Error(`a client said ${message} and not ${what}`);
+}
+
+/** Each has made a call, and says nothing more. The rate is that of clients who come, call and stay. */
+function idle(): Promise<Figures> {
+  return serving("./service.ts", async (port, pid) => {
+    const file = new URL("./swp/idle-sessions.ts", import.meta.url).pathname;
+    const [before, usedBefore] = [rssBytes(pid) ?? 0, cpuTimes(pid)?.usedNs ?? 0];
+    const started = performance.now();
+    const sessions = fork(file, [String(port), String(IDLE_SESSIONS)]);
+    try {
+      await heard(sessions, "answered");
+      const elapsed = (performance.now() - started) / 1000;
+      const used = (cpuTimes(pid)?.usedNs ?? 0) - usedBefore;
+      await sleep(SETTLED_AFTER_MS);
+      const grown = (rssBytes(pid) ?? 0) - before;
+      return {
+        perSecond: IDLE_SESSIONS / elapsed,
+        cpuUs: used / 1000 / IDLE_SESSIONS,
+        rssPerSessionBytes: grown / IDLE_SESSIONS,
+      };
+    } finally {
+      sessions.kill();
+    }
+  });
 }
 
 /** Frames/s of 32 bytes, header included. */
@@ -155,6 +183,7 @@ const SUBJECTS: readonly (readonly [name: string, measure: () => Promise<Figures
   ["length-prefix echo, one at a time", () => echoed("length-prefix", 1, 1)],
   ["deliveries", published],
   ["decoder", decoded],
+  ["idle sessions", idle],
 ];
 
 const measurements: SwpMeasurement[] = [];
@@ -167,8 +196,10 @@ for (let round = 1; round <= rounds; round++) {
       measurements.push({ subject, round, ...figures });
       const perSecond = Math.round(figures.perSecond).toLocaleString("en").padStart(12);
       const p50 = figures.p50Us === undefined ? "" : `, p50 ${figures.p50Us.toFixed(1)} µs`;
+      const bytes = figures.rssPerSessionBytes;
+      const rss = bytes === undefined ? "" : `, ${(bytes / 1024).toFixed(2)} KiB each`;
       console.log(
-        `round ${round}  ${subject.padEnd(36)}${perSecond}/s  ${figures.cpuUs.toFixed(2)} µs CPU${p50}`,
+        `round ${round}  ${subject.padEnd(36)}${perSecond}/s  ${figures.cpuUs.toFixed(2)} µs CPU${p50}${rss}`,
       );
     } catch (error) {
       if (!(error instanceof Absent)) throw error;

@@ -14,6 +14,8 @@ export interface Figures {
   /** Of the server, or of all that serve together, for each message. */
   readonly cpuUs: number;
   readonly p50Us?: number;
+  /** Of an idle session. */
+  readonly rssPerSessionBytes?: number;
 }
 
 export interface Load {
