@@ -125,26 +125,30 @@ async function heard(child: ChildProcess, what: string): Promise<void> {
 
 /** Each has made a call, and says nothing more. The rate is that of clients who come, call and stay. */
 function idle(): Promise<Figures> {
-  return serving("./service.ts", async (port, pid) => {
-    const file = new URL("./swp/idle-sessions.ts", import.meta.url).pathname;
-    const [before, usedBefore] = [rssBytes(pid) ?? 0, cpuTimes(pid)?.usedNs ?? 0];
-    const started = performance.now();
-    const sessions = fork(file, [String(port), String(IDLE_SESSIONS)]);
-    try {
-      await heard(sessions, "answered");
-      const elapsed = (performance.now() - started) / 1000;
-      const used = (cpuTimes(pid)?.usedNs ?? 0) - usedBefore;
-      await sleep(SETTLED_AFTER_MS);
-      const grown = (rssBytes(pid) ?? 0) - before;
-      return {
-        perSecond: IDLE_SESSIONS / elapsed,
-        cpuUs: used / 1000 / IDLE_SESSIONS,
-        rssPerSessionBytes: grown / IDLE_SESSIONS,
-      };
-    } finally {
-      sessions.kill();
-    }
-  });
+  const file = new URL("./swp/idle-sessions.ts", import.meta.url).pathname;
+  // The model that a module is served with unless told otherwise: its reactor has a heap of its own.
+  const model = ["multi-reactor", "--threads", "1"];
+  return serving("./service.ts", (port, pid) => opened(file, port, pid), model);
+}
+
+async function opened(file: string, port: number, pid: number): Promise<Figures> {
+  const [before, usedBefore] = [rssBytes(pid) ?? 0, cpuTimes(pid)?.usedNs ?? 0];
+  const started = performance.now();
+  const sessions = fork(file, [String(port), String(IDLE_SESSIONS)]);
+  try {
+    await heard(sessions, "answered");
+    const elapsed = (performance.now() - started) / 1000;
+    const used = (cpuTimes(pid)?.usedNs ?? 0) - usedBefore;
+    await sleep(SETTLED_AFTER_MS);
+    const grown = (rssBytes(pid) ?? 0) - before;
+    return {
+      perSecond: IDLE_SESSIONS / elapsed,
+      cpuUs: used / 1000 / IDLE_SESSIONS,
+      rssPerSessionBytes: grown / IDLE_SESSIONS,
+    };
+  } finally {
+    sessions.kill();
+  }
 }
 
 /** Frames/s of 32 bytes, header included. */

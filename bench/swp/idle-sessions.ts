@@ -1,14 +1,17 @@
-// Clients that have made one call and stay silent, in a process of their own, on the drivers of this project. Its parent is told when all
+// Clients that have made one call and stay silent but for PINGs, in a process of their own, on the drivers of this project. Its parent is told when all
 // have their answer, and ends it.
 
 import { connect } from "../../src/index.ts";
-import { CODEC, KIND, PREFACE } from "../../src/protocol/codes.ts";
+import { CODEC, FRAME, KIND, PING_ACK, PREFACE } from "../../src/protocol/codes.ts";
 import { encodeHello } from "../../src/protocol/connection-frames.ts";
 import { FrameWriter } from "../../src/protocol/frame-writer.ts";
 import { encodeOpen } from "../../src/protocol/stream-frames.ts";
 
 const [port = "", count = ""] = process.argv.slice(2);
 const AT_ONCE = 100;
+/** Of a frame's header. */
+const TYPE_AT = 3;
+const FLAGS_AT = 7;
 const BODY = Buffer.alloc(32, "x");
 
 let answered = 0;
@@ -35,10 +38,15 @@ async function dial(): Promise<void> {
     port: Number(port),
     borrow: true,
     opened: (connection) => void connection.write(greets),
-    message(connection) {
-      if (welcome && ++answered === Number(count)) process.send?.("answered");
-      if (!welcome) connection.write(calls);
-      welcome = true;
+    message(connection, bytes: Buffer) {
+      if (!welcome) {
+        welcome = true;
+        connection.write(calls);
+      } else if (bytes[TYPE_AT] === FRAME.PING) {
+        const pong = Buffer.from(bytes);
+        pong[FLAGS_AT] = PING_ACK;
+        connection.write(pong);
+      } else if (++answered === Number(count)) process.send?.("answered");
     },
   });
 }

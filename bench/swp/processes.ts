@@ -20,13 +20,14 @@ export function needsPackage(name: string): void {
   throw new Absent(`${name} is not installed (npm ci in bench)`);
 }
 
-/** Serves a module of this folder. */
+/** Serves a module of this folder, with one reactor. */
 export async function serving<Result>(
   module: string,
   use: (port: number, pid: number) => Promise<Result>,
+  model: readonly string[] = ["event-loop"],
 ): Promise<Result> {
   const file = new URL(module, import.meta.url).pathname;
-  const serve = [process.execPath, CLI, "serve", file, "--model", "event-loop", "--port", "0"];
+  const serve = [process.execPath, CLI, "serve", file, "--model", ...model, "--port", "0"];
   return onCoreZero([...serve, "--json"], async (child, line) => {
     const { address }: { address: { port: number } } = JSON.parse(line);
     return use(address.port, child.pid ?? -1);

@@ -7,6 +7,8 @@ import { type Tlv, tlv, tlvText, tlvU32, u32Tlv } from "./tlv.ts";
 import { protocolError } from "./wire-error.ts";
 import { WIRE_LIMITS, type WireLimits } from "./wire-limits.ts";
 
+const NO_NUMBERS: readonly number[] = Object.freeze([]);
+
 /** What the other side takes. */
 export interface Peer {
   readonly frameBytes: number;
@@ -54,8 +56,8 @@ export function readPeer(tlvs: readonly Tlv[]): Peer {
     streams: bounded(tlvs, HELLO_KEY.MAX_STREAMS, "streams"),
     windowBytes: bounded(tlvs, HELLO_KEY.WINDOW, "windowBytes"),
     streamCredit: bounded(tlvs, HELLO_KEY.STREAM_CREDIT, "streamCredit"),
-    codecs: [...(tlv(tlvs, HELLO_KEY.CODECS) ?? [])],
-    compressions: [...(tlv(tlvs, HELLO_KEY.COMPRESSIONS) ?? [])],
+    codecs: numbers(tlv(tlvs, HELLO_KEY.CODECS)),
+    compressions: numbers(tlv(tlvs, HELLO_KEY.COMPRESSIONS)),
     features: tlvU32(tlvs, HELLO_KEY.FEATURES) ?? 0,
     keepaliveMs: bounded(tlvs, HELLO_KEY.KEEPALIVE, "keepaliveMs"),
     agent: tlvText(tlvs, HELLO_KEY.AGENT) ?? "",
@@ -64,6 +66,10 @@ export function readPeer(tlvs: readonly Tlv[]): Peer {
 
 /** Who has told nothing yet. */
 export const UNTOLD: Peer = readPeer([]);
+
+function numbers(bytes: Uint8Array | undefined): readonly number[] {
+  return bytes === undefined ? NO_NUMBERS : [...bytes];
+}
 
 function bounded(tlvs: readonly Tlv[], key: number, name: keyof WireLimits): number {
   const bound = WIRE_LIMITS[name];

@@ -91,9 +91,12 @@ export function flowsDown(kind: number): boolean {
   return kind === KIND.SERVER_STREAM || kind === KIND.DUPLEX || kind === KIND.SUBSCRIBE;
 }
 
+/** Up to here a table has no more room than it needs: most sessions are idle, and `push` makes room for 17. */
+const SHORT = 4;
+
 /** The streams of one side, by index: stream id / 2, rounded down. */
 export class StreamTable {
-  readonly #streams: (Stream | undefined)[] = [];
+  #streams: (Stream | undefined)[] = [];
   /** Everything below is taken. */
   #lowest: number;
   readonly #first: number;
@@ -124,15 +127,22 @@ export class StreamTable {
 
   set(stream: Stream): void {
     const index = stream.id >>> 1;
-    // Dense: no holes, whatever id the peer chose.
-    while (this.#streams.length < index) this.#streams.push(undefined);
+    this.#growTo(index + 1);
     this.#streams[index] = stream;
     this.count++;
   }
 
   /** Marks an id as seen without a stream: one that was refused at once. */
   pass(id: number): void {
-    while (this.#streams.length <= id >>> 1) this.#streams.push(undefined);
+    this.#growTo((id >>> 1) + 1);
+  }
+
+  /** Dense: no holes, whatever id the peer chose. */
+  #growTo(length: number): void {
+    const streams = this.#streams;
+    if (streams.length >= length) return;
+    if (length <= SHORT) this.#streams = Array.from({ length }, (_, index) => streams[index]);
+    else while (streams.length < length) streams.push(undefined);
   }
 
   delete(stream: Stream): void {
