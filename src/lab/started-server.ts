@@ -20,6 +20,8 @@ export interface ServerOptions {
   readonly ready?: string;
   /** Longest time from start until it accepts connections, in ms. Default 15,000. */
   readonly startMs?: number;
+  /** Once it is aborted nobody waits for a server that does not serve yet: its start fails, and it is ended. */
+  readonly signal?: AbortSignal;
   /** Longest time from SIGTERM until it is killed, in ms. Default 5,000. */
   readonly stopMs?: number;
 }
@@ -58,7 +60,7 @@ export class StartedServer {
     const guard = new Guard(words, options.environment ?? {});
     try {
       const pid = await guard.started;
-      await guard.untilItServes(port, ready, performance.now() + startMs);
+      await guard.untilItServes(port, ready, performance.now() + startMs, options.signal);
       return new StartedServer(guard, pid, port, stopMs);
     } catch (error) {
       guard.abandon();
@@ -149,9 +151,15 @@ class Guard {
     if (this.#process.connected) this.#process.disconnect();
   }
 
-  async untilItServes(port: number, ready: string, deadlineMs: number): Promise<void> {
+  async untilItServes(
+    port: number,
+    ready: string,
+    deadlineMs: number,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     while (!(this.output.includes(ready) && (await accepts(port)))) {
       if (this.ended !== undefined) throw new Error(this.#story());
+      if (signal?.aborted === true) throw new Error("interrupted before it served");
       if (performance.now() > deadlineMs) {
         const what = this.output.includes(ready)
           ? `accept connections at ${HOST}:${port}`

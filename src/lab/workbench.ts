@@ -189,6 +189,7 @@ export class Workbench {
         );
       }
     } catch (error) {
+      if (this.signal.aborted) return;
       const reason = error instanceof Error ? error.message : String(error);
       this.miss({ part, contender: contender.name, x: at, reason });
     } finally {
@@ -210,6 +211,7 @@ export class Workbench {
       ...(contender.ready !== undefined && { ready: contender.ready }),
       startMs: 120_000,
       stopMs: 2000,
+      signal: this.signal,
     });
   }
 

@@ -63,6 +63,14 @@ describe("a server that is started", { skip, concurrency: true }, () => {
     });
   }
 
+  test("that nobody waits for any more is ended", async () => {
+    const stop = new AbortController();
+    const command = [process.execPath, "-e", "setInterval(() => {}, 1000)"];
+    const start = StartedServer.start({ command, startMs: 600_000, signal: stop.signal });
+    stop.abort();
+    await assert.rejects(start, /interrupted before it served/);
+  });
+
   test("that cannot be: says why", async () => {
     const start = (startMs: number, ...command: string[]) =>
       StartedServer.start({ command, startMs });
