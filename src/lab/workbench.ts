@@ -5,6 +5,7 @@
 // upwards with one process, unless a point needs an environment of its own.
 
 import { performance } from "node:perf_hooks";
+import { deferred } from "../deferred.ts";
 import type { Contender } from "./contender.ts";
 import type {
   ContenderFigures,
@@ -69,6 +70,8 @@ export interface Sweep {
 export class Workbench {
   readonly settings: LabSettings;
   readonly signal: AbortSignal;
+  /** Resolves once `signal` is aborted. */
+  readonly #interrupted: Promise<void>;
   readonly #name: string;
   readonly #say: (line: string) => void;
   readonly #runs: LabRun[] = [];
@@ -85,6 +88,9 @@ export class Workbench {
     this.#name = name;
     this.settings = settings;
     this.signal = signal;
+    const { promise, resolve } = deferred<void>();
+    this.#interrupted = promise;
+    signal.addEventListener("abort", () => resolve(), { once: true });
     this.#say = say;
   }
 
@@ -225,7 +231,11 @@ export class Workbench {
     const options = { durationMs, warmUpMs, coolDownMs: 50, timeoutMs: 10_000, seed };
     const given = { ...options, ...(threads !== undefined && { threads }), ...point.load };
     const atOnce = Math.max(point.connections ?? 0, given.connections ?? 0);
-    if (contender.warmUp !== undefined) await contender.warmUp(server, atOnce);
+    if (contender.warmUp !== undefined) {
+      // Hundreds of threads take their time to start: nobody who has interrupted waits for them.
+      await Promise.race([contender.warmUp(server, atOnce), this.#interrupted]);
+      if (this.signal.aborted) return undefined;
+    }
     const beside = await point.beside?.(server);
     let values: LabRun["values"] = {};
     let load: LoadResult;
