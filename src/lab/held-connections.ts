@@ -20,6 +20,8 @@ export class HeldConnections {
   readonly #sockets: Socket[] = [];
   #answered = 0;
   #failed = 0;
+  /** They were ended by us. */
+  #ended = false;
 
   /** Resolves when all are connected and, where they read, answered or out of patience. @throws Error when one cannot connect */
   static async hold(address: InternetAddress, options: HoldOptions): Promise<HeldConnections> {
@@ -45,6 +47,7 @@ export class HeldConnections {
   }
 
   end(): void {
+    this.#ended = true;
     for (const socket of this.#sockets) socket.destroy();
   }
 
@@ -54,7 +57,7 @@ export class HeldConnections {
     await once(socket, "connect");
     let ended = false;
     const over = () => {
-      if (!ended && !socket.destroyed) this.#failed++;
+      if (!ended && !this.#ended) this.#failed++;
       ended = true;
     };
     // Being reset is counted, and no failure of ours.
