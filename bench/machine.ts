@@ -1,8 +1,8 @@
 // Where and with what it was measured. Without this no figure means anything.
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, realpathSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
-import { basename } from "node:path";
+import { dirname } from "node:path";
 import { benchDirectory, bunProgram, denoProgram, nettyLibrary, rootDirectory } from "./paths.ts";
 
 export interface Machine {
@@ -78,9 +78,10 @@ function tokioVersion(): string {
 
 function nettyVersion(): string {
   if (!existsSync(nettyLibrary)) return "not there";
-  // Debian's link leads to a file with the version in its name. It has no native transport, so the one that is used is NIO.
-  const version = basename(realpathSync(nettyLibrary), ".jar").replace("netty-common-", "");
-  return `${version} (NIO), ${firstLine("java", ["--version"])}`;
+  // A second name of the same file has the version in it.
+  const names = readdirSync(dirname(nettyLibrary)).join("\n");
+  const [, version = "of unknown version"] = /^netty-common-(.+)\.jar$/m.exec(names) ?? [];
+  return `${version}, ${firstLine("java", ["--version"])}`;
 }
 
 function firstLine(program: string, parameters: readonly string[]): string {
