@@ -2,14 +2,12 @@
 // counted by its bytes and not looked at. Its parent says how many bytes it waits for, and is told when they are there.
 
 import { connect } from "../../src/index.ts";
-import { HELLO_KEY, KIND, PREFACE } from "../../src/protocol/codes.ts";
-import { encodeHello } from "../../src/protocol/connection-frames.ts";
-import { FrameWriter } from "../../src/protocol/frame-writer.ts";
+import { HELLO_KEY, KIND } from "../../src/protocol/codes.ts";
 import { encodeOpen } from "../../src/protocol/stream-frames.ts";
 import { u32Tlv } from "../../src/protocol/tlv.ts";
+import { dialAll, framesOf, greeting } from "./many-clients.ts";
 
 const [port = "", count = "", topic = ""] = process.argv.slice(2);
-const AT_ONCE = 100;
 const MOST_CREDIT = 0x7fff_ffff;
 const WINDOW = 1024 * 1024 * 1024;
 const NOTHING = Buffer.alloc(0);
@@ -18,16 +16,12 @@ let greeted = 0;
 let received = 0;
 let wanted = Number.POSITIVE_INFINITY;
 
-function greeting(): Buffer {
-  const writer = new FrameWriter();
-  const tlvs = [u32Tlv(HELLO_KEY.WINDOW, WINDOW)];
-  encodeHello(writer, { versionMin: 1, versionMax: 1, tlvs });
-  const open = { kind: KIND.SUBSCRIBE, codec: 0, name: topic, credit: MOST_CREDIT };
-  encodeOpen(writer, 1, 1, open, NOTHING, 0, 0);
-  return Buffer.concat([Uint8Array.from(PREFACE), writer.bytes.subarray(0, writer.end)]);
-}
-
-const greets = greeting();
+const SUBSCRIPTION = { kind: KIND.SUBSCRIBE, codec: 0, name: topic, credit: MOST_CREDIT };
+// Both in one piece: what comes next after WELCOME is a message.
+const greets = Buffer.concat([
+  greeting([u32Tlv(HELLO_KEY.WINDOW, WINDOW)]),
+  framesOf((writer) => encodeOpen(writer, 1, 1, SUBSCRIPTION, NOTHING, 0, 0)),
+]);
 
 async function dial(): Promise<void> {
   let welcome = false;
@@ -56,6 +50,4 @@ process.on("message", (bytes: number) => {
   wanted = bytes;
   process.send?.("waiting");
 });
-for (let n = 0; n < Number(count); n += AT_ONCE) {
-  await Promise.all(Array.from({ length: Math.min(AT_ONCE, Number(count) - n) }, dial));
-}
+await dialAll(Number(count), dial);
