@@ -84,11 +84,6 @@ interface Seat<Ready> {
 /** What a closing thread may take beyond its deadline, and a terminated one to end. */
 const GRACE_MS = 2000;
 const MIB = 1024 * 1024;
-/**
- * Of a thread's heap, for what has just been made: half of what V8 would take by itself, 16 MiB of which stay resident once many
- * connections have been opened. (15,000 idle sessions of SWP/1: 2.9 KiB each instead of 4.9.)
- */
-const YOUNG_MIB = 24;
 
 export class Supervisor<Ready> {
   readonly #options: SupervisorOptions;
@@ -171,7 +166,6 @@ export class Supervisor<Ready> {
       workerData: { ...kind.startData(seat.index), port: port2 },
       transferList: [port2],
       resourceLimits: {
-        maxYoungGenerationSizeMb: YOUNG_MIB,
         ...kind.resourceLimits,
         maxOldGenerationSizeMb: Math.ceil(limits.heapBytes / MIB),
       },
