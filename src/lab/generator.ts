@@ -73,6 +73,7 @@ export class Generator implements DriverEvents, Paced {
   readonly #address: Address;
   readonly #timeoutMs: number;
   readonly #workload: Workload;
+  readonly #all: readonly LoadConnection[];
   readonly #bySlot: (LoadConnection | undefined)[];
   readonly #ready: LoadConnection[];
   #readyCount = 0;
@@ -99,6 +100,7 @@ export class Generator implements DriverEvents, Paced {
       Array.from({ length: count }, (_, n) => new LoadConnection(from + n, silent, depth));
     this.connections = make(0, connections, false);
     this.idle = make(connections, idle, true);
+    this.#all = [...this.connections, ...this.idle];
     this.#bySlot = new Array(slots).fill(undefined);
     this.#ready = new Array(all);
   }
@@ -155,7 +157,7 @@ export class Generator implements DriverEvents, Paced {
 
   /** Fails whoever has waited longer than the time-out. */
   sweep(nowMs: number): void {
-    for (const connection of [...this.connections, ...this.idle]) {
+    for (const connection of this.#all) {
       const late = overdue(connection, nowMs, this.#timeoutMs);
       if (late !== undefined) this.fail(connection, late.code, late.detail);
     }
