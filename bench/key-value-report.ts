@@ -34,7 +34,7 @@ export function keyValueReport({ provenance, measurements, absences }: KeyValueR
     ),
     ...disturbanceNote(
       measurements.map((m) => ({
-        name: `${m.server} ${m.test} -P ${m.pipeline} ${m.round}`,
+        name: `${m.server} ${m.test} -P ${m.pipeline}`,
         serverKeptWaiting: m.serverKeptWaiting,
         loadKeptWaiting: m.generatorKeptWaiting,
       })),

@@ -40,15 +40,14 @@ export interface Disturbance {
   readonly loadKeptWaiting: number;
 }
 
-/** Names the measurements during which other processes had one of the two cores. */
+/** Says of whom measurements were taken while other processes had one of the two cores, and of how many. */
 export function disturbanceNote(all: readonly Disturbance[]): string[] {
   const disturbed = all.filter((one) => isDisturbed(one.serverKeptWaiting, one.loadKeptWaiting));
   if (disturbed.length === 0) return [];
-  const which = disturbed.map(
-    ({ name, serverKeptWaiting, loadKeptWaiting }) =>
-      `${name} (${percent(serverKeptWaiting)}, ${percent(loadKeptWaiting)})`,
+  const which = [...Map.groupBy(disturbed, ({ name }) => name)].map(
+    ([name, { length }]) => `${name} ${length}`,
   );
   return [
-    `- **disturbed**: in ${disturbed.length} of ${all.length} measurements other processes kept the server or the load from running for more than ${percent(DISTURBED)} of the time: ${which.join("; ")}`,
+    `- **disturbed**: in ${disturbed.length} of ${all.length} measurements other processes kept the server or the load from running for more than ${percent(DISTURBED)} of the time: ${which.join(", ")}`,
   ];
 }

@@ -1,4 +1,5 @@
-// One measurement: a fresh server, one load, and the figures that come of it.
+// Measurements: fresh servers, loads, and the figures that come of them. A server is measured alone from its start to its
+// end, or, where its steady state is asked for, in short bursts between those of the others (turns.ts).
 import { setTimeout as sleep } from "node:timers/promises";
 import { type LoadResult, runLoad } from "./load.ts";
 import { rssBytes } from "./process-figures.ts";
@@ -33,7 +34,7 @@ export async function measure(
     const figures =
       scenario.kind === "idle"
         ? await measureIdle(scenario, running, timing)
-        : await measureLoad(scenario, running, timing, cores?.load);
+        : await measureLoad(scenario, running, timing, cores);
     const end = running.ended();
     if (end !== undefined) throw new Error(end);
     return { server: server.name, round, ...figures };
@@ -42,18 +43,19 @@ export async function measure(
   }
 }
 
-type Figures = Omit<Measurement, "server" | "round">;
+export type Figures = Omit<Measurement, "server" | "round" | "burst">;
 
 const commonArguments = (scenario: Scenario): string[] => [
   ...["--mode", scenario.kind, "--connections", String(scenario.connections)],
   ...["--verify", ...scenario.loadArguments],
 ];
 
-async function measureLoad(
+/** The scenario's load on a server that runs: its warm-up, then `timing.seconds` that count. */
+export async function measureLoad(
   scenario: Scenario,
   running: RunningServer,
-  timing: Timing,
-  loadCores?: string,
+  timing: Pick<Timing, "seconds" | "warmupSeconds">,
+  cores?: Cores,
 ): Promise<Figures> {
   let rss: number | undefined;
   const result = await runLoad(
@@ -61,12 +63,12 @@ async function measureLoad(
     [
       ...commonArguments(scenario),
       ...["--seconds", String(timing.seconds)],
-      ...["--warmup", String(scenario.warmupSeconds ?? timing.warmupSeconds)],
+      ...["--warmup", String(timing.warmupSeconds)],
     ],
     (event) => {
       if (event === "end") rss = rssBytes(running.pid);
     },
-    loadCores,
+    cores?.load,
   );
   return figuresOf(result, rss);
 }

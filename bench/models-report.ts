@@ -12,7 +12,7 @@ import {
 } from "./models-servers.ts";
 import type { ModelMeasurement, ModelsResult } from "./results.ts";
 import { REFERENCE } from "./servers.ts";
-import { median, type Spread, spread } from "./statistics.ts";
+import { median, ratios, type Spread, spread } from "./statistics.ts";
 
 const ONE_THREAD_RATIO = 0.97;
 const TWO_THREADS_RATIO = 0.9;
@@ -146,17 +146,8 @@ function ratioOf(
   reference: string,
   figure: Figure,
 ): Spread | undefined {
-  const find = (name: string, round: number) =>
-    all.find((m) => m.scenario === scenario && m.server === name && m.round === round);
-  return spread(
-    all
-      .filter((m) => m.scenario === scenario && m.server === server)
-      .flatMap((m) => {
-        const other = find(reference, m.round);
-        const [a, b] = [figure(m), other && figure(other)];
-        return a === undefined || b === undefined || b === 0 ? [] : [a / b];
-      }),
-  );
+  const ofScenario = all.filter((m) => m.scenario === scenario);
+  return spread(ratios(ofScenario, server, figure, reference));
 }
 
 function reached(value: Spread | undefined, test: (value: number) => boolean): string {

@@ -26,6 +26,7 @@ import { provenanceOf } from "./provenance.ts";
 import { type Absence, type ModelMeasurement, readResults, writeResults } from "./results.ts";
 import { scenarios } from "./scenarios.ts";
 import { reasonMissing, type Server, startServer } from "./servers.ts";
+import { measureInTurns, type Outcome } from "./turns.ts";
 
 const PARTS = ["one-thread", "two-threads", "heavy", "threads"] as const;
 type Part = (typeof PARTS)[number];
@@ -40,6 +41,8 @@ interface Plan {
   readonly parts: readonly Part[];
   readonly partial: boolean;
 }
+
+type Figures = Omit<ModelMeasurement, "part" | "scenario" | "server" | "round">;
 
 class Run {
   readonly measurements: ModelMeasurement[] = [];
@@ -63,12 +66,20 @@ class Run {
 
   async #echo(part: Part, servers: readonly Server[], round: number, cores?: Cores): Promise<void> {
     for (const scenario of scenarios.filter(({ name }) => ECHO_SCENARIOS.includes(name))) {
-      for (const server of round % 2 === 1 ? servers : servers.toReversed()) {
-        await this.#try(part, scenario.name, server, round, async () => {
-          const m = await measure(scenario, server, round, this.#plan.timing, cores);
-          return { messagesPerSecond: m.messagesPerSecond, p99Us: m.latencyUs.p99 };
-        });
-      }
+      const order = round % 2 === 1 ? servers : servers.toReversed();
+      const present = order.filter((server) => {
+        const missing = reasonMissing(server);
+        if (missing !== undefined) this.#failed(part, scenario.name, server, round, missing);
+        return missing === undefined;
+      });
+      const outcome: Outcome = {
+        measured: (server, burst, { messagesPerSecond, latencyUs }) =>
+          this.#measured(part, scenario.name, server, round, {
+            ...{ burst, messagesPerSecond, p99Us: latencyUs.p99 },
+          }),
+        failed: (server, error) => this.#failed(part, scenario.name, server, round, error),
+      };
+      await measureInTurns(scenario, present, this.#plan.timing, outcome, cores);
     }
   }
 
@@ -125,23 +136,29 @@ class Run {
     scenario: string,
     server: Server,
     round: number,
-    run: () => Promise<Omit<ModelMeasurement, "part" | "scenario" | "server" | "round">>,
+    run: () => Promise<Figures>,
   ): Promise<void> {
-    const label = `${part} ${scenario} ${server.name}`;
     try {
       const missing = reasonMissing(server);
       if (missing !== undefined) throw new Error(missing);
-      const figures = await run();
-      this.measurements.push({ part, scenario, server: server.name, round, ...figures });
-      const rate = figures.messagesPerSecond.toFixed(0).padStart(9);
-      console.log(
-        `  round ${round}  ${label.padEnd(44)} ${rate}/s  p99 ${figures.p99Us.toFixed(0)} µs`,
-      );
+      this.#measured(part, scenario, server, round, await run());
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      this.absences.push({ server: label, round, reason: reason.replaceAll(/\s+/g, " ") });
-      console.log(`  round ${round}  ${label}: FAILED: ${reason}`);
+      this.#failed(part, scenario, server, round, error);
     }
+  }
+
+  #measured(part: Part, scenario: string, server: Server, round: number, figures: Figures): void {
+    this.measurements.push({ part, scenario, server: server.name, round, ...figures });
+    const label = `${part} ${scenario} ${server.name}`.padEnd(44);
+    const rate = figures.messagesPerSecond.toFixed(0).padStart(9);
+    console.log(`  round ${round}  ${label} ${rate}/s  p99 ${figures.p99Us.toFixed(0)} µs`);
+  }
+
+  #failed(part: Part, scenario: string, server: Server, round: number, error: unknown): void {
+    const label = `${part} ${scenario} ${server.name}`;
+    const reason = error instanceof Error ? error.message : String(error);
+    this.absences.push({ server: label, round, reason: reason.replaceAll(/\s+/g, " ") });
+    console.log(`  round ${round}  ${label}: FAILED: ${reason}`);
   }
 }
 

@@ -79,9 +79,9 @@ function method(): string {
   return [
     "## How it is measured",
     [
-      `- Every server runs alone on core ${SERVER_CORE}, the load generator (\`bench/c/load.c\`) on core ${LOAD_CORE}, all over 127.0.0.1. A server is started afresh for every measurement; the servers take turns within a round, every second round in reverse order.`,
-      "- Before the measured window a server works for 1.5 s, in the open loop for 10 s: as many messages as in the closed loops, so that its code is compiled. What the first seconds are like is measured as well.",
-      `- Figures are medians of the rounds. Ratios are taken to the C io_uring server (\`bench/c/echo-uring.c\`) *of the same round*; then comes the median, and in brackets the lowest and the highest round.`,
+      `- Every server runs alone on core ${SERVER_CORE}, the load generator (\`bench/c/load.c\`) on core ${LOAD_CORE}, all over 127.0.0.1. In each round every server is started afresh and works for 3 s before it is measured, in the open loop for 10 s (as many messages as in the closed loops), so that its code is compiled; every second round in reverse order.`,
+      "- Then the servers are measured in four short bursts each, by turns: on a machine that is shared the seconds differ more than the servers do. Idle connections, and the open loop's first seconds, are measured in one piece, each server alone.",
+      `- Figures are medians of the bursts. Ratios are taken to the C io_uring server (\`bench/c/echo-uring.c\`): a burst's to the mean of its bursts *right before and right after* (at most three others lie between), a round's is the median of its bursts; then comes the median, and in brackets the lowest and the highest round.`,
       "- Server CPU is the process's CPU clock, in nanoseconds, read at the first and at the last moment of the measured window. On loopback the sender also pays for the receiver's half of the TCP stack, for all servers alike.",
       "- Every echoed byte is compared with what was sent.",
       `- **disturbed**: named below a table when other processes had one of the two cores for more than ${percent(DISTURBED)} of a measured window; the ratios and the CPU column suffer less from it than messages/s.`,
@@ -285,8 +285,8 @@ function scenarioSection(scenario: Scenario, result: ScenarioResult): string {
 /** Such figures are worth little, and the report says so. */
 function disturbanceNotes(measurements: readonly Measurement[]): string[] {
   return disturbanceNote(
-    measurements.map(({ server, round, serverKeptWaiting, loadKeptWaiting }) => ({
-      name: `${server} ${round}`,
+    measurements.map(({ server, serverKeptWaiting, loadKeptWaiting }) => ({
+      name: server,
       serverKeptWaiting,
       loadKeptWaiting,
     })),

@@ -18,6 +18,8 @@ export interface Provenance {
 export interface Measurement {
   readonly server: string;
   readonly round: number;
+  /** Its place among all bursts of the round; left out where a round has one measurement of each server. */
+  readonly burst?: number;
   readonly messagesPerSecond: number;
   readonly cpuUsPerMessage: number;
   readonly latencyUs: Quantiles;
@@ -100,6 +102,8 @@ export interface ModelMeasurement {
   readonly scenario: string;
   readonly server: string;
   readonly round: number;
+  /** See Measurement. */
+  readonly burst?: number;
   readonly messagesPerSecond: number;
   readonly p99Us: number;
   readonly rssBytes?: number;

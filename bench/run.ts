@@ -24,8 +24,9 @@ import {
   writeResults,
 } from "./results.ts";
 import { type Scenario, scenarios } from "./scenarios.ts";
-import { LOAD_CORE, REFERENCE, reasonMissing, type Server, servers } from "./servers.ts";
+import { LOAD_CORE, reasonMissing, type Server, servers } from "./servers.ts";
 import { isDisturbed } from "./statistics.ts";
+import { measureInTurns } from "./turns.ts";
 
 interface Plan {
   readonly scenarios: readonly Scenario[];
@@ -52,7 +53,7 @@ function readPlan(): Plan {
     scenarios: quick ? chosen.map(withoutLongWarmup) : chosen,
     servers: choose("servers", values.servers, servers),
     rounds: Math.ceil(positive("rounds", values.rounds, quick ? 1 : 3)),
-    timing: { seconds, warmupSeconds: quick ? 0.5 : 1.5, holdSeconds: quick ? 2 : 10 },
+    timing: { seconds, warmupSeconds: quick ? 0.5 : 3, holdSeconds: quick ? 2 : 10 },
     destination: quick || values.servers !== undefined ? "partial" : "published",
   };
 }
@@ -106,21 +107,33 @@ async function runScenario(
 ): Promise<{ measurements: Measurement[]; failures: Absence[] }> {
   const measurements: Measurement[] = [];
   const failures: Absence[] = [];
+  const warmupSeconds = scenario.warmupSeconds ?? plan.timing.warmupSeconds;
+  const timing = { ...plan.timing, warmupSeconds };
   console.log(`\n${scenario.name}: ${scenario.title}`);
-  const reference = present.find(({ name }) => name === REFERENCE) ?? present[0];
-  if (scenario.discardFirstRun && reference !== undefined) {
-    await measure(scenario, reference, 0, plan.timing);
-  }
   for (let round = 1; round <= plan.rounds; round++) {
-    for (const server of round % 2 === 1 ? present : present.toReversed()) {
+    const order = round % 2 === 1 ? present : present.toReversed();
+    const failed = (server: Server, error: unknown): void => {
+      const reason = error instanceof Error ? error.message : String(error);
+      failures.push({ server: server.name, round, reason: reason.replaceAll(/\s+/g, " ") });
+      console.log(`  round ${round}  ${server.name}: FAILED: ${reason}`);
+    };
+    const measured = (measurement: Measurement): void => {
+      measurements.push(measurement);
+      console.log(progressLine(measurement));
+    };
+    if (scenario.byTurns) {
+      await measureInTurns(scenario, order, timing, {
+        measured: ({ name }, burst, figures) =>
+          measured({ server: name, round, burst, ...figures }),
+        failed,
+      });
+      continue;
+    }
+    for (const server of order) {
       try {
-        const measurement = await measure(scenario, server, round, plan.timing);
-        measurements.push(measurement);
-        console.log(progressLine(measurement));
+        measured(await measure(scenario, server, round, timing));
       } catch (error) {
-        const reason = error instanceof Error ? error.message : String(error);
-        failures.push({ server: server.name, round, reason: reason.replaceAll(/\s+/g, " ") });
-        console.log(`  round ${round}  ${server.name}: FAILED: ${reason}`);
+        failed(server, error);
       }
     }
   }
@@ -130,7 +143,8 @@ async function runScenario(
 function progressLine(m: Measurement): string {
   const remarks = Object.entries(m.errors).map(([name, count]) => `  ${count} × ${name}`);
   if (isDisturbed(m.serverKeptWaiting, m.loadKeptWaiting)) remarks.push("  disturbed");
-  const start = `  round ${m.round}  ${m.server.padEnd(16)}`;
+  const burst = m.burst === undefined ? "" : `.${m.burst}`;
+  const start = `  round ${m.round}${burst.padEnd(3)}  ${m.server.padEnd(16)}`;
   if (m.rssPerConnectionBytes !== undefined) {
     const perConnection = (m.rssPerConnectionBytes / 1024).toFixed(2);
     return `${start} ${perConnection} KiB per connection, idle CPU ${m.idleCpuMs?.toFixed(2)} ms${remarks.join("")}`;

@@ -24,11 +24,8 @@ export interface Scenario {
   readonly kind: "closed" | "churn" | "open" | "idle";
   readonly connections: number;
   readonly loadArguments: readonly string[];
-  /**
-   * One run before the first, thrown away: the load leaves sockets in TIME_WAIT behind,
-   * and every server is to meet the same number of them.
-   */
-  readonly discardFirstRun: boolean;
+  /** Servers that are warmed up are measured in short bursts by turns (turns.ts); what a fresh one does, alone. */
+  readonly byTurns: boolean;
   /**
    * In seconds, where it is not that of all: at a given rate it takes longer until a server has served as many messages before
    * the measured window as it has in the closed loops, and its code is compiled.
@@ -73,7 +70,7 @@ function closedLoop(
     kind: "closed",
     connections: load.connections,
     loadArguments: ["--size", String(load.size), "--depth", String(load.depth)],
-    discardFirstRun: false,
+    byTurns: true,
     thresholds,
   };
 }
@@ -82,7 +79,6 @@ const TWENTY_THOUSAND = {
   kind: "open",
   connections: 50,
   loadArguments: ["--size", "64", "--rate", "20000"],
-  discardFirstRun: false,
 } as const;
 
 export const scenarios: readonly Scenario[] = [
@@ -124,7 +120,7 @@ export const scenarios: readonly Scenario[] = [
     kind: "churn",
     connections: 50,
     loadArguments: ["--size", "64"],
-    discardFirstRun: true,
+    byTurns: true,
     thresholds: [
       atLeast("messagesRatio", "io_uring", 0.9),
       atLeast("messagesRatio", "epoll", 0.85),
@@ -135,6 +131,7 @@ export const scenarios: readonly Scenario[] = [
     title: "Open loop: 20,000 messages/s of 64 B over 50 connections",
     ...TWENTY_THOUSAND,
     warmupSeconds: 10,
+    byTurns: true,
     thresholds: [atMost("p99Ratio", "io_uring", 1.3)],
   },
   {
@@ -142,6 +139,7 @@ export const scenarios: readonly Scenario[] = [
     title: "Open loop, from 1.5 s after the first message on: much is compiled only then",
     ...TWENTY_THOUSAND,
     warmupSeconds: 1.5,
+    byTurns: false,
     thresholds: [],
   },
   {
@@ -150,7 +148,7 @@ export const scenarios: readonly Scenario[] = [
     kind: "idle",
     connections: 15000,
     loadArguments: ["--size", "64"],
-    discardFirstRun: false,
+    byTurns: false,
     thresholds: [
       atMost("rssPerConnectionBytes", "io_uring", 1024),
       atMost("rssPerConnectionBytes", "epoll", 1024),

@@ -1,4 +1,4 @@
-// Medians over rounds, and ratios to the reference of the same round: neighbours in time
+// Medians over rounds, and ratios to the reference of the same moment: neighbours in time
 // share the machine's moods, so their ratio is steadier than the figures themselves.
 import type { Measurement } from "./results.ts";
 import { REFERENCE } from "./servers.ts";
@@ -26,19 +26,45 @@ export function ofServer(measurements: readonly Measurement[], server: string): 
   return measurements.filter((measurement) => measurement.server === server);
 }
 
-/** One ratio per round in which both took part. */
-export function ratios(
-  measurements: readonly Measurement[],
+/** What places a measurement in time. */
+export interface Placed {
+  readonly server: string;
+  readonly round: number;
+  readonly burst?: number;
+}
+
+/**
+ * One ratio for each round in which both took part. Where a round consists of bursts it is the median of theirs, each held
+ * against the reference's bursts right before and right after it.
+ */
+export function ratios<M extends Placed>(
+  measurements: readonly M[],
   server: string,
-  figure: (measurement: Measurement) => number | undefined,
+  figure: (measurement: M) => number | undefined,
+  reference: string = REFERENCE,
 ): number[] {
-  return ofServer(measurements, server).flatMap((own) => {
-    const reference = measurements.find(
-      (other) => other.server === REFERENCE && other.round === own.round,
-    );
-    const [a, b] = [figure(own), reference === undefined ? undefined : figure(reference)];
-    return a === undefined || b === undefined || b === 0 ? [] : [a / b];
+  const rounds = Map.groupBy(measurements, ({ round }) => round);
+  return [...rounds.values()].flatMap((round) => {
+    const references = round.filter((one) => one.server === reference);
+    const own = round.filter((one) => one.server === server);
+    const found = own.flatMap((one) => {
+      const [a, b] = [figure(one), besides(one, references, figure)];
+      return a === undefined || b === undefined || b === 0 ? [] : [a / b];
+    });
+    return median(found) ?? [];
   });
+}
+
+/** The mean of the nearest reference before and the nearest after, or the only one there is. */
+function besides<M extends Placed>(
+  { burst = 0 }: M,
+  references: readonly M[],
+  figure: (measurement: M) => number | undefined,
+): number | undefined {
+  const before = references.findLast((one) => (one.burst ?? 0) <= burst);
+  const after = references.find((one) => (one.burst ?? 0) >= burst);
+  const values = [before, after].flatMap((one) => (one && figure(one)) ?? []);
+  return values.length === 0 ? undefined : values.reduce((a, b) => a + b) / values.length;
 }
 
 /** From this share of the window on, waiting for a core that others had counts as a disturbance. */
