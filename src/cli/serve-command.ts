@@ -111,7 +111,7 @@ async function run(args: readonly string[]): Promise<number> {
   if (values.json === true) console.log(JSON.stringify({ event: "statistics", ...statistics }));
   const left = clean ? "all finished" : "some were cut off";
   const served = `${counted(accepted, "connection")} and ${counted(messages, "message")}`;
-  say(values, "closed", `closed after ${served}: ${left}`);
+  say(values, "closed", `closed after ${served}: ${left}`, { clean });
   return 0;
 }
 
@@ -209,8 +209,9 @@ function announce(server: Server, module: URL, json: boolean): void {
   for (const line of tryLines(module, address)) console.log(`try it: ${line}`);
 }
 
-function say(values: Values, event: string, text: string): void {
-  console.log(values.json === true ? JSON.stringify({ event }) : text);
+/** For people, or as an event with what a program may want to know of it. */
+function say(values: Values, event: string, text: string, facts: object = {}): void {
+  console.log(values.json === true ? JSON.stringify({ event, ...facts }) : text);
 }
 
 function counted(count: number, what: string): string {

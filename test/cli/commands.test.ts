@@ -148,6 +148,7 @@ describe("serve", { concurrency: 3 }, () => {
       { connections, accepted, messages },
       { connections: 0, accepted: 1, messages: 1 },
     );
+    assert.equal(events[3].clean, true);
   });
 
   test("SIGINT ends it as SIGTERM does", async (t) => {

@@ -264,7 +264,8 @@ async function withServer(
     signal(child, "SIGTERM");
     const [code] = await exited;
     if (program !== "npx") assert.equal(code, 0, errors.join(""));
-    if (serves.length > 0) assert.equal(lines.at(-1), '{"event":"closed"}', errors.join(""));
+    if (serves.length > 0)
+      assert.equal(lines.at(-1), '{"event":"closed","clean":true}', errors.join(""));
   } finally {
     if (child.exitCode === null && child.signalCode === null) signal(child, "SIGKILL");
   }
