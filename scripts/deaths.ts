@@ -1,5 +1,5 @@
-// `node scripts/deaths.ts [--deaths N] [--driver D] [--connections N]`: kills the threads of a server again and again, in five
-// ways in turn, while clients check every byte that they get. Each death must cost the connections of its own thread and
+// `node scripts/deaths.ts [--deaths N] [--driver D] [--connections N] [--blocked-ms N]`: kills the threads of a server again and
+// again, in five ways in turn, while clients check every byte that they get. Each death must cost the connections of its own thread and
 // nothing else, no connect may be refused, a new thread must serve within a second, and after all of them the process must
 // have the descriptors that it had before. Exits with 1 otherwise.
 
@@ -19,6 +19,7 @@ const { values } = parseArgs({
     deaths: { type: "string", default: "1000" },
     driver: { type: "string", default: "io_uring" },
     connections: { type: "string", default: "24" },
+    "blocked-ms": { type: "string", default: "2000" },
   },
 });
 const DEATHS = Number(values.deaths);
@@ -30,7 +31,7 @@ const WAYS = [
   ["heap", "heap"],
   ["loop", "blocked"],
 ] as const;
-const LIMITS = { blockedMs: 2000, heapBytes: 24 * 1024 * 1024 };
+const LIMITS = { blockedMs: Number(values["blocked-ms"]), heapBytes: 24 * 1024 * 1024 };
 const CLOSED_WITHIN_MS = 200;
 const REPLACED_WITHIN_MS = 1000;
 /** After so many the process has all that it will keep. */
