@@ -100,10 +100,11 @@ export class Watchdog {
       watch.where = "";
       return;
     }
-    const keptWaitingMs = beat.keptWaitingMs?.();
+    // The kernel no longer says it of a thread that has just ended, whose end has not been told yet.
+    const keptWaitingMs = beat.keptWaitingMs?.() ?? watch.keptWaitingMs;
     const starved = (keptWaitingMs ?? 0) - (watch.keptWaitingMs ?? keptWaitingMs ?? 0);
     watch.keptWaitingMs = keptWaitingMs;
-    watch.blockedMs += Math.max(elapsed - starved, 0);
+    watch.blockedMs += Math.max(elapsed - Math.max(starved, 0), 0);
     const { blockedMs, end } = this.#options;
     if (watch.blockedMs >= blockedMs) {
       this.leave(seat);

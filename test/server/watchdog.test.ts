@@ -60,6 +60,18 @@ test("time in which the thread had no core does not count", async (t) => {
   await until(() => told.some((text) => text.startsWith("ended")), "the end, later");
 });
 
+test("that the kernel no longer says for how long is not taken for the whole of it", async (t) => {
+  let looks = 0;
+  const keptWaitingMs = () => (looks > 2 ? undefined : 100_000);
+  const told = await watched(t, () => {
+    looks++;
+    return { progress: 1, waits: false, doing, keptWaitingMs };
+  });
+  await until(() => told.some((text) => text.startsWith("ended")), "the end");
+  // A look counts for a tenth of the limit at most.
+  assert.ok(looks >= 10, `ended at look ${looks}`);
+});
+
 test("who waits, and who gets on, is left alone", async (t) => {
   let turns = 0;
   const waiting = await watched(t, () => ({ progress: 1, waits: true, doing }));
