@@ -176,7 +176,7 @@ async function kill(way: string, reason: string): Promise<void> {
   const mates = checkers.filter((each) => each.thread === dying);
   for (const mate of mates) mate.endedMs = 0;
   killer.kill(way);
-  await until(() => ends.length > told, "its end");
+  await until(() => ends.length > told, `its end by ${way}, after those by ${lastReasons()}`);
   await until(() => mates.every(({ endedMs }) => endedMs > 0), "the ends of its connections");
   const closedMs = killer.endedMs;
   if (ends.at(-1)?.reason !== reason) fault(`${way} was told as ${ends.at(-1)?.reason}`);
@@ -187,6 +187,13 @@ async function kill(way: string, reason: string): Promise<void> {
   const replacedMs = performance.now() - closedMs;
   slowestReplacement = Math.max(slowestReplacement, replacedMs);
   if (replacedMs > REPLACED_WITHIN_MS) fault(`replaced after more than ${REPLACED_WITHIN_MS} ms`);
+}
+
+function lastReasons(): string {
+  return ends
+    .slice(-WAYS.length)
+    .map(({ reason }) => reason)
+    .join(", ");
 }
 
 async function countDescriptors(): Promise<number> {
