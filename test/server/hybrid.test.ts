@@ -1,13 +1,14 @@
 // What only hybrid has: a pool of threads that compute, its bound, cancelling, and what becomes of tasks when a thread dies.
 
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
 import type { ServeOptions } from "../../src/server/options.ts";
 import { serve } from "../../src/server/serve.ts";
 import { Client } from "../support/client.ts";
+import { ENOUGH } from "../support/handlers/versatile.ts";
 import { ModelServer } from "../support/models.ts";
 import { until } from "../support/until.ts";
 
@@ -20,11 +21,16 @@ function start(t: TestContext, options: ServeOptions = {}): Promise<ModelServer>
 }
 
 /** A file in which a computation says how it goes. */
-function story(t: TestContext): { readonly path: string; read(): string } {
+function story(t: TestContext): { readonly path: string; read(): string; end(): void } {
   const directory = mkdtempSync(join(tmpdir(), "sluice-"));
   t.after(() => rmSync(directory, { recursive: true, force: true }));
   const path = join(directory, "story");
-  return { path, read: () => (existsSync(path) ? readFileSync(path, "utf8") : "") };
+  return {
+    path,
+    read: () => (existsSync(path) ? readFileSync(path, "utf8") : ""),
+    // For one that is told when.
+    end: () => appendFileSync(path, ENOUGH),
+  };
 }
 
 describe("hybrid", () => {
@@ -35,14 +41,14 @@ describe("hybrid", () => {
       await Client.connect(t, own.server.address),
       await Client.connect(t, own.server.address),
     ];
-    slow.write(`heavy 400,${file.path}\nafter\n`);
+    slow.write(`heavy told,${file.path}\nafter\n`);
     await until(() => file.read() === "begun\n", "the computation's beginning");
     for (let n = 1; n <= 50; n++) {
       quick.write("x\n");
       await quick.bytes(2 * n);
     }
-    assert.equal(file.read(), "begun\n", "fifty answers took longer than the computation");
-    const expected = `heavy 400,${file.path} elsewhere\nafter\n`;
+    file.end();
+    const expected = `heavy told,${file.path} elsewhere\nafter\n`;
     assert.equal((await slow.bytes(expected.length)).toString(), expected);
   });
 
@@ -71,12 +77,14 @@ describe("hybrid", () => {
     const own = await start(t);
     const [first, second] = [story(t), story(t)];
     const busy = await Client.connect(t, own.server.address);
-    busy.write(`heavy 300,${first.path}\n`);
+    busy.write(`heavy told,${first.path}\n`);
     await until(() => first.read() === "begun\n", "the computation's beginning");
     const gone = await Client.connect(t, own.server.address);
     gone.write(`heavy ${LONG},${second.path}\n`);
     await until(() => own.server.statistics().messages === 2, "the second task");
     gone.reset();
+    await until(() => own.told.length === 1, "its end");
+    first.end();
     const last = await Client.connect(t, own.server.address);
     last.write("heavy 1\n");
     assert.equal((await last.bytes(18)).toString(), "heavy 1 elsewhere\n");
@@ -85,17 +93,21 @@ describe("hybrid", () => {
 
   test("refuses what its queue has no room for, and says so", async (t) => {
     const own = await start(t, { limits: { computeQueue: 2 } });
+    const file = story(t);
     const clients = [];
     for (let n = 0; n < 4; n++) {
       const client = await Client.connect(t, own.server.address);
-      client.write("heavy 200\n");
+      client.write(n === 0 ? `heavy told,${file.path}\n` : "heavy 2\n");
       await until(() => own.server.statistics().messages === n + 1, "a task");
       clients.push(client);
     }
+    const refused = "refused 2\n";
+    for (const client of clients.slice(2)) await client.bytes(refused.length);
+    file.end();
     const answers = [];
-    for (const client of clients) answers.push((await client.bytes(12)).toString());
-    const [done, refused] = ["heavy 200 elsewhere\n", "refused 200\n"];
-    assert.deepEqual(answers, [done, done, refused, refused]);
+    for (const client of clients) answers.push((await client.bytes(refused.length)).toString());
+    const first = `heavy told,${file.path} elsewhere\n`;
+    assert.deepEqual(answers, [first, "heavy 2 elsewhere\n", refused, refused]);
     // Room again.
     clients[3]?.write("heavy 1\n");
     await clients[3]?.bytes(refused.length + 18);
@@ -156,7 +168,7 @@ describe("hybrid", () => {
   });
 
   test("many short computations in a row are no block", async (t) => {
-    const own = await start(t, { limits: { computeMs: 800 } });
+    const own = await start(t, { limits: { computeMs: 2400 } });
     const clients = await Promise.all(
       Array.from({ length: 4 }, () => Client.connect(t, own.server.address)),
     );

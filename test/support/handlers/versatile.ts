@@ -1,7 +1,7 @@
 // Does, on request, everything that a handler may do: one line, one command. What happens to its connections it tells on the
 // BroadcastChannel that its URL names (?channel=…), since under most models it runs in other threads than the test.
 
-import { appendFileSync } from "node:fs";
+import { appendFileSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BroadcastChannel, threadId } from "node:worker_threads";
 import { lines } from "../../../src/codec/lines.ts";
@@ -18,6 +18,9 @@ const channel = new BroadcastChannel(
   new URL(import.meta.url).searchParams.get("channel") ?? "versatile",
 );
 channel.unref();
+
+/** `heavy told,FILE` computes until somebody else writes this to the file. */
+export const ENOUGH = "enough\n";
 
 /** A chunk of what `stream` sends; its line says which it is. */
 export function chunk(index: number): string {
@@ -76,8 +79,9 @@ export default handlers<string, string, number>({
     if (what === "async") await sleep(60_000, undefined, { signal });
     // A computation that looks up now and then; the file says that it has begun, and how it ended.
     if (file !== "") appendFileSync(file, "begun\n");
-    const until = performance.now() + Number(what);
-    while (performance.now() < until && !signal.aborted);
+    const until = performance.now() + (what === "told" ? Number.POSITIVE_INFINITY : Number(what));
+    const done = () => what === "told" && readFileSync(file, "utf8").includes(ENOUGH);
+    while (performance.now() < until && !signal.aborted && !done());
     if (file !== "") appendFileSync(file, signal.aborted ? "aborted\n" : "done\n");
     return { task, thread: threadId };
   },
