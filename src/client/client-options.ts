@@ -1,6 +1,8 @@
 // What `client` can be told, and the checking of it.
 
-import { integer } from "../checks.ts";
+import { integer, reporter } from "../checks.ts";
+import { OptionError } from "../limits.ts";
+import { parseHostAndPort } from "../protocol/address.ts";
 import { type BodyCodec, jsonCodec, rawCodec, utf8Codec } from "../protocol/body-codec.ts";
 import type { CallError } from "../protocol/call-error.ts";
 import { type Compression, zstd } from "../protocol/compression.ts";
@@ -39,6 +41,11 @@ export interface ClientOptions
   readonly resume?: boolean;
   /** Bodies from 4 KiB on are compressed (zstd, Node 22.15 and later) where the server takes that. Default true. */
   readonly compression?: boolean;
+  /**
+   * Addresses, `HOST:PORT`, that this client goes on to when its server says that it has moved there, with its credentials; or
+   * a function that says whether it does. Default: none.
+   */
+  readonly follow?: readonly string[] | ((address: string) => boolean);
   /** What the server may call on this client, by route. */
   readonly handlers?: ServerHandlers;
   /** How long a call may take when it does not say so itself, waiting included, in ms. Default 30,000. */
@@ -70,6 +77,7 @@ export interface CheckedClientOptions {
   readonly backOff: BackOffLimits;
   readonly waiting: number;
   readonly limits: WireLimits;
+  readonly follows: (address: string) => boolean;
 }
 
 const DAY_MS = 86_400_000;
@@ -93,5 +101,25 @@ export function checkClientOptions(options: ClientOptions): CheckedClientOptions
     },
     waiting: integer("waiting", options.waiting ?? 10_000, 0, 1_000_000),
     limits: completeWireLimits(options.limits),
+    follows: followsOf(options),
   };
+}
+
+function followsOf({ follow = [], onError }: ClientOptions): (address: string) => boolean {
+  if (typeof follow === "function") {
+    const report = reporter(onError);
+    return (address) => {
+      try {
+        return follow(address) === true;
+      } catch (error) {
+        report(error);
+        return false;
+      }
+    };
+  }
+  if (!Array.isArray(follow) || !follow.every((one) => parseHostAndPort(one) !== undefined)) {
+    throw new OptionError("follow must be a list of HOST:PORT, or a function");
+  }
+  const addresses = new Set(follow);
+  return (address) => addresses.has(address);
 }

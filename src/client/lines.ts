@@ -3,6 +3,7 @@
 import { Buffer } from "node:buffer";
 import { reporter } from "../checks.ts";
 import { deferred } from "../deferred.ts";
+import type { HostAndPort } from "../protocol/address.ts";
 import { CallError } from "../protocol/call-error.ts";
 import { AUTH_METHOD, GOAWAY, HELLO_KEY } from "../protocol/codes.ts";
 import type { Auth } from "../protocol/connection-frames.ts";
@@ -12,6 +13,7 @@ import { textTlv } from "../protocol/tlv.ts";
 import { BackOff } from "./back-off.ts";
 import type { CheckedClientOptions, ClientOptions } from "./client-options.ts";
 import { type Introduction, introduce } from "./credentials.ts";
+import { Destination, type Visit } from "./destination.ts";
 import { Line, type LineHost, type LineState } from "./line.ts";
 import { inputCodec, Link } from "./link.ts";
 import { Pool } from "./pool.ts";
@@ -109,10 +111,11 @@ export class Lines {
     const { wire } = this.#world;
     const backOff = new BackOff(this.#checked.backOff, () => this.#world.random());
     const resumption = new Resumption(this.#checked.limits, this.#options.resume !== false);
+    const destination = new Destination(this.#checked.follows);
     const line: Line = new Line({
       wire,
       backOff,
-      dial: (host) => this.#dial(host, resumption),
+      dial: (host) => this.#dial(host, resumption, destination),
       ready: () => {
         this.#tell(undefined);
         this.pool.room();
@@ -146,7 +149,8 @@ export class Lines {
     }
   }
 
-  async #dial(host: LineHost, resumption: Resumption): Promise<Link> {
+  async #dial(host: LineHost, resumption: Resumption, destination: Destination): Promise<Link> {
+    const visit = destination.visit();
     const introduction = await introduce(this.#options.auth, () => this.#world.unique());
     const made = deferred<Link>();
     let link: Link | undefined;
@@ -154,7 +158,9 @@ export class Lines {
       codec: inputCodec(() => link?.session.reader.pending ?? 0),
       borrow: true,
       opened: (connection: ConstructorParameters<typeof Link>[1]) => {
-        link = new Link(this.#hostOf(host, introduction, resumption), connection);
+        // The secret of a session is for the server that gave it.
+        resumption.dials(visit.at);
+        link = new Link(this.#hostOf(host, introduction, resumption, visit), connection);
         made.resolve(link);
       },
       message: (_: unknown, input: Parameters<Link["session"]["receive"]>[0]) =>
@@ -162,7 +168,12 @@ export class Lines {
       closed: (...[, reason, error]: [unknown, Parameters<Link["closed"]>[0], Error | undefined]) =>
         link?.closed(reason, error),
     };
-    await this.#world.connect(this.#options, handlers);
+    try {
+      await this.#world.connect(optionsAt(this.#options, visit.at), handlers);
+    } catch (error) {
+      visit.failed();
+      throw error;
+    }
     return made.promise;
   }
 
@@ -170,8 +181,10 @@ export class Lines {
     line: LineHost,
     introduction: Introduction,
     resumption: Resumption,
+    visit: Visit,
   ): ConstructorParameters<typeof Link>[0] {
     const { agent = AGENT } = this.#options;
+    let wasReady = false;
     return {
       wire: this.#world.wire,
       limits: this.#checked.limits,
@@ -182,6 +195,8 @@ export class Lines {
       ready(link, tlvs) {
         if (!introduction.accepts(tlvs)) return link.session.end(GOAWAY.AUTH, UNPROVEN);
         resumption.welcomed(link, tlvs);
+        wasReady = true;
+        visit.reached();
         line.ready(link);
       },
       challenged: (link, auth) => void this.#answer(link, auth, introduction),
@@ -189,11 +204,15 @@ export class Lines {
         this.pool.room();
         this.#settled?.();
       },
-      draining: line.draining,
+      draining(link, goaway) {
+        visit.told(goaway);
+        line.draining(link, goaway);
+      },
       called: (link, stream, open, bytes, start, end) =>
         this.#called(link, stream, open, bytes, start, end),
       ended(link, end) {
         resumption.lost(link);
+        if (!wasReady) visit.failed();
         line.ended(link, end);
       },
     };
@@ -220,4 +239,11 @@ export class Lines {
   ): void {
     this.#requests.opened(link.session, stream, open, bytes, start, end);
   }
+}
+
+/** To be connected where it was sent to, if it was. */
+function optionsAt(options: ClientOptions, followed: HostAndPort | undefined): ClientOptions {
+  if (followed === undefined) return options;
+  const { path: _, ...others } = options;
+  return { ...others, ...followed };
 }

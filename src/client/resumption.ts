@@ -5,6 +5,7 @@
 // missing), or it is another one, and the subscriptions are made anew, with a gap.
 
 import { Buffer } from "node:buffer";
+import type { HostAndPort } from "../protocol/address.ts";
 import { FEATURE, HELLO_KEY } from "../protocol/codes.ts";
 import { Replay } from "../protocol/replay.ts";
 import { type Tlv, tlv, tlvU32, u32Tlv } from "../protocol/tlv.ts";
@@ -25,10 +26,22 @@ export class Resumption {
   /** Of the session that was cut. */
   #replay: Replay | undefined;
   #held: readonly HeldSubscription[] = [];
+  /** Where the last connection was made to; undefined is where the client was told to. */
+  #where: HostAndPort | undefined;
 
   constructor(limits: WireLimits, wanted: boolean) {
     this.#limits = limits;
     this.#wanted = wanted;
+  }
+
+  /** The next connection is made there: a session of another place is over. */
+  dials(where: HostAndPort | undefined): void {
+    if (where === this.#where) return;
+    this.#where = where;
+    const held = this.#held;
+    this.#replay = undefined;
+    this.#held = [];
+    for (const { subscription } of held) subscription.cut();
   }
 
   /** For HELLO. */

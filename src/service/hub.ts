@@ -10,6 +10,7 @@ import type { Publisher } from "./context.ts";
 import { FailedAttempts } from "./failed-attempts.ts";
 import { LostSessions } from "./lost-sessions.ts";
 import type { Action, ServiceOptions } from "./options.ts";
+import { Relocation } from "./relocation.ts";
 import { Results } from "./results.ts";
 import type { RouteTable } from "./route-table.ts";
 import type { ServerSession } from "./server-session.ts";
@@ -25,6 +26,7 @@ export class Hub implements Publisher {
   readonly topics: Topics;
   readonly lost: LostSessions;
   readonly handover: SessionHandover;
+  readonly relocation: Relocation;
   readonly attempts = new FailedAttempts();
   readonly sessions = new Set<ServerSession>();
   readonly codecIds: readonly number[];
@@ -59,6 +61,7 @@ export class Hub implements Publisher {
     this.handover = new SessionHandover(thread, threads, (data) => context.broadcast(data));
     this.topics = new Topics(this);
     this.lost = new LostSessions(this);
+    this.relocation = new Relocation(this);
   }
 
   get shared(): Context {

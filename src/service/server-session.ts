@@ -167,6 +167,8 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer, Liv
   #accept(last: Uint8Array | undefined): void {
     // It may have been given up while it was judged: the session that it asks for waits for it to come again.
     if (this.session.closed) return;
+    const { address } = this.hub.relocation;
+    if (address !== undefined) return this.#sendOn(address);
     const tlvs: Tlv[] = [...this.hub.routes.tlvs, textTlv(HELLO_KEY.AGENT, AGENT), serverTime()];
     if (last !== undefined) {
       const value = Buffer.concat([Uint8Array.of(this.#method), last]);
@@ -188,6 +190,8 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer, Liv
     this.#host = host;
     this.hub.lost.live(replay, this);
     session.handshake.accept([...others, ...tlvs]);
+    const { address } = this.hub.relocation;
+    if (address !== undefined) return this.moves(address, DRAIN_MS);
     if (clientHas === undefined || !session.ready) return;
     // It may be somebody else who comes back.
     this.hub.topics.recheck(this);
@@ -287,6 +291,24 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer, Liv
     this.session.drain(DRAIN_MS, RECONNECT_MS);
     this.hub.topics.drain(this);
     this.closeIfDrained();
+  }
+
+  /** The service is elsewhere from here on: the client is told once it is let in, at once when it has been. */
+  moves(address: string, drainMs: number): void {
+    if (!this.session.ready) return;
+    this.session.drain(drainMs, RECONNECT_MS, [textTlv(GOAWAY_KEY.ADDRESS, address)]);
+    this.hub.topics.drain(this);
+    this.closeIfDrained();
+  }
+
+  /** The time that `moves` gave is up. */
+  hasMoved(address: string | undefined): void {
+    if (this.session.draining) this.#sendOn(address);
+  }
+
+  #sendOn(address: string | undefined): void {
+    const tlvs = address === undefined ? [] : [textTlv(GOAWAY_KEY.ADDRESS, address)];
+    this.session.end(GOAWAY.MOVED, "the service has moved", tlvs);
   }
 
   /** The client has ended its side of the connection: what it has asked for is answered first. */

@@ -38,6 +38,7 @@ export {
 } from "./auth.ts";
 export type { CallContext, CallingPeer, Publisher } from "./context.ts";
 export type { Action, ServiceOptions } from "./options.ts";
+export { moved } from "./relocation.ts";
 export {
   call,
   clientStream,

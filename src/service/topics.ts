@@ -14,6 +14,7 @@ import { patternFault, topicFault } from "../protocol/topic.ts";
 import { TopicTree } from "../topics.ts";
 import type { Hub } from "./hub.ts";
 import { type GroupNews, type GroupQuestion, QueueGroups, type Turn } from "./queue-groups.ts";
+import type { MovedNews, MovedQuestion } from "./relocation.ts";
 import type { ServerSession } from "./server-session.ts";
 import {
   PATIENCE_MS,
@@ -222,6 +223,7 @@ export class Topics implements SubscriptionHost {
     if (data.swp === "published") this.#deliver(data);
     else if (data.swp === "session?") this.#hub.lost.asked(data);
     else if (data.swp === "session!") this.#hub.handover.heard(data);
+    else if (data.swp === "moved" || data.swp === "moved?") this.#hub.relocation.heard(data);
     else this.#groups.heard(data);
   }
 
@@ -308,11 +310,20 @@ export class Topics implements SubscriptionHost {
   }
 }
 
-type News = Published | GroupNews | GroupQuestion | SessionQuestion | SessionAnswer;
+type GroupsAndTopics = Published | GroupNews | GroupQuestion;
+type News = GroupsAndTopics | SessionQuestion | SessionAnswer | MovedNews | MovedQuestion;
 
-const NEWS: readonly string[] = ["published", "group", "groups?", "session?", "session!"];
+const NEWS: ReadonlySet<unknown> = new Set<News["swp"]>([
+  "published",
+  "group",
+  "groups?",
+  "session?",
+  "session!",
+  "moved",
+  "moved?",
+]);
 
 function isOurs(data: unknown): data is News {
   if (typeof data !== "object" || data === null || !("swp" in data)) return false;
-  return NEWS.includes(String(data.swp));
+  return NEWS.has(data.swp);
 }
