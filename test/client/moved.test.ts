@@ -170,10 +170,13 @@ test("it comes back to its own address when there is nobody where it was sent", 
   const [here, there] = [await Place.start(t, "here"), await Place.start(t, "there")];
   const { address } = there;
   here.server.broadcast(moved(address));
-  const api = visitor(t, here, { follow: [address] });
+  const states: string[] = [];
+  const api = visitor(t, here, { follow: [address], onState: (state) => void states.push(state) });
   assert.equal(await where(api), "there");
   here.server.broadcast(moved(undefined));
+  states.length = 0;
   await there.server.close({ drainMs: 1 });
+  await until(() => states.includes("waiting"), "the client to notice");
   assert.equal(await where(api), "here");
 });
 
