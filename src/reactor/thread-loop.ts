@@ -12,6 +12,7 @@
 // 4. To leave, the next message is posted: libuv polls before the immediate that it sets.
 // Invariant: while the loop is not running, one message or immediate that re-enters it is on its way.
 
+import { executionAsyncId } from "node:async_hooks";
 import { eventLoopDescriptor, eventLoopTimeout } from "../sys/event-loop-calls.ts";
 
 /** What the loops need of a reactor. */
@@ -44,6 +45,8 @@ export interface ThreadLoop {
 const TURNS_PER_VISIT = 4096;
 /** Rounds of promises and what they let go on, after one turn. */
 const ROUNDS_PER_TURN = 16;
+/** No async id is this. */
+const NO_ID = -1;
 
 /** Starts the loop that fits the reactor's driver. */
 export function startLoop(reactor: Turning): ThreadLoop {
@@ -184,17 +187,25 @@ class HostedLoop implements ThreadLoop {
  * A tick that throws leaves its async id on Node's stack. If the error passed through our frames, the callback scope that we
  * are called in would find that and abort the process. Thrown in a microtask it is an uncaught exception like any other,
  * and Node clears the stack. What was queued behind the tick runs in the next round.
+ *
+ * Only a thread that is terminated while its end is being told (`process.on("exit")` may take its time) never gets to that, and
+ * Node goes on here as if nothing were. Then the error has to pass through our frames: the scope of a thread that is
+ * being stopped clears the stack, but the immediate that we are called in would abort the process if we returned to it.
  */
 function runGuarded(runTicks: () => void): void {
+  let left = NO_ID;
   for (let round = 0; round < ROUNDS_PER_TURN; round++) {
     try {
-      return runTicks();
+      runTicks();
+      break;
     } catch (error) {
+      left = executionAsyncId();
       queueMicrotask(() => {
         throw error;
       });
     }
   }
+  if (left !== NO_ID && executionAsyncId() === left) throw new Error("this thread was terminated");
 }
 
 /** Node's own way to run nextTicks and promise jobs between callbacks; missing, the loop would leave after each turn. */

@@ -69,6 +69,14 @@ for (const { name: driver, skip } of DRIVERS) {
       await answers(t, server);
     });
 
+    test("a thread that is ended while its end is being told takes nobody along", async (t) => {
+      const { server, told } = await start(t, driver, { blockedMs: BLOCKED_MS });
+      const client = await Client.connect(t, server.address);
+      client.write("throw and linger\n");
+      await until(() => told.some((each) => each instanceof ThreadEndedError), "the end");
+      await answers(t, server);
+    });
+
     test("idle threads, and one that works for long in small pieces, are left alone", async (t) => {
       const { server, told } = await start(t, driver, { blockedMs: BLOCKED_MS });
       const idle = await Client.connect(t, server.address);

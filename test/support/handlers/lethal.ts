@@ -12,10 +12,10 @@ export default handlers<string, string>({
       setTimeout(() => {
         throw new Error("thrown where nobody can catch it");
       }, 0);
-    } else if (line === "throw at once") {
-      process.nextTick(() => {
-        throw new Error("thrown in a tick");
-      });
+    } else if (line === "throw at once") throwInTick();
+    else if (line === "throw and linger") {
+      process.on("exit", loop);
+      throwInTick();
     } else if (line === "exit") process.exit(3);
     else if (line === "loop") loop();
     else if (line === "loop later") setTimeout(loop, 0);
@@ -27,6 +27,12 @@ export default handlers<string, string>({
     else connection.send(line);
   },
 });
+
+function throwInTick(): void {
+  process.nextTick(() => {
+    throw new Error("thrown in a tick");
+  });
+}
 
 function loop(): never {
   for (;;);
