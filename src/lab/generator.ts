@@ -13,6 +13,7 @@ import { slotOf } from "../driver/handle.ts";
 import type { Address } from "../sys/address.ts";
 import { errnoName } from "../sys/errno.ts";
 import { type ErrorCounts, errnoDetail, ownErrorText } from "./error-counts.ts";
+import { mayGoOn } from "./going-on.ts";
 import { CLOSED, CONNECTING, LoadConnection, OPEN } from "./load-connection.ts";
 import { overdue, unanswered } from "./overdue.ts";
 import type { Pace, Paced } from "./pace.ts";
@@ -21,7 +22,6 @@ import {
   BYTES_RECEIVED,
   BYTES_SENT,
   ERRORS,
-  MESSAGES,
   OPEN_CONNECTIONS,
   OUTSTANDING,
   REPLACED,
@@ -231,7 +231,9 @@ export class Generator implements DriverEvents, Paced {
     }
     if (count > 0) this.#answered(connection, count, nowMs);
     const over = this.#workload.isLast?.(connection.session) === true;
-    if (over && connection.state === OPEN) this.#replace(connection, nowMs);
+    if (!over || connection.state !== OPEN) return;
+    connection.takeBack();
+    this.#replace(connection, nowMs);
   }
 
   sent(handle: Handle, result: number): void {
@@ -239,7 +241,7 @@ export class Generator implements DriverEvents, Paced {
     if (connection === undefined || connection.handle !== handle) return;
     connection.sending = false;
     if (result < 0) {
-      this.#failed(connection, errnoName(result), errnoDetail(result), this.#now());
+      this.#ended(connection, result, this.#now());
     } else if (connection.unsent > 0) {
       this.#listLate(connection);
     }
@@ -268,15 +270,15 @@ export class Generator implements DriverEvents, Paced {
     const taken = workload.compose(connection.session, unsent);
     if (taken === 0) return;
     const { offset, length } = workload.batch;
-    connection.left(taken, nowMs);
+    const first = connection.left(taken, nowMs);
     connection.sending = true;
     connection.sendingSinceMs = nowMs;
     if (this.#inWindow(nowMs)) {
-      this.recorder.add(SENT, taken);
+      this.recorder.add(SENT, first);
       this.recorder.add(BYTES_SENT, length);
     }
     const refused = this.driver.send(connection.handle, offset, length);
-    if (refused < 0) this.#failed(connection, errnoName(refused), errnoDetail(refused), nowMs);
+    if (refused < 0) this.#ended(connection, refused, nowMs);
   }
 
   #answered(connection: LoadConnection, count: number, nowMs: number): void {
@@ -322,17 +324,13 @@ export class Generator implements DriverEvents, Paced {
     const { recorder, pace } = this;
     this.outstanding -= count;
     if (!this.#inWindow(pace?.counts === "intended" ? intendedMs : nowMs)) return;
-    recorder.add(MESSAGES, count);
-    if (pace?.from === "intended") {
-      recorder.response.record((nowMs - intendedMs) * NS_PER_MS, count);
-      recorder.service.record((nowMs - leftMs) * NS_PER_MS, count);
-    } else {
-      // It is meant to leave when it leaves: one time is both.
-      recorder.response.record((nowMs - leftMs) * NS_PER_MS, count);
-    }
+    recorder.answered(pace?.from ?? "left", intendedMs, leftMs, nowMs, count);
   }
 
+  /** By the target: `result` is 0 or a negative errno. */
   #ended(connection: LoadConnection, result: number, nowMs: number): void {
+    const between = this.#workload.endsBetween?.(connection.session) === true;
+    if (between && mayGoOn(connection, result)) return this.#replace(connection, nowMs);
     const detail = connection.outstanding === 0 ? "" : unanswered(connection);
     if (result < 0) {
       this.#failed(connection, errnoName(result), errnoDetail(result, detail), nowMs);
@@ -348,12 +346,11 @@ export class Generator implements DriverEvents, Paced {
     this.pace?.failed(connection, nowMs);
   }
 
-  /** The target ends this connection in order: what is still due, or not answered, goes over another one. */
+  /** The target ends this connection in order: what is due, or taken back, goes over another one. */
   #replace(connection: LoadConnection, nowMs: number): void {
     this.#hangUp(connection);
-    connection.takeBack();
     connection.replaces = true;
-    this.recorder.add(REPLACED, 1);
+    if (this.#inWindow(nowMs)) this.recorder.add(REPLACED, 1);
     this.connect(connection, nowMs);
   }
 

@@ -3,7 +3,8 @@
 // Its messages stand in a ring of pairs, when each was meant to leave and when it left; three free-running counters say
 // up to where all are answered, sent and due. The ring grows as far as an open loop needs it and is as long as the depth
 // in a closed one. An answer that overtakes others leaves a hole, which is closed once those before it are answered.
-// Invariant: answered ≤ sent ≤ due ≤ answered + capacity, modulo 2³²; the oldest message that is out is no hole.
+// What a replaced connection took with it is handed over again: `reached` remembers up to where messages have left once.
+// Invariant: answered ≤ sent ≤ reached ≤ due ≤ answered + capacity, modulo 2³²; the oldest message that is out is no hole.
 
 import type { Handle } from "../driver/driver.ts";
 
@@ -34,6 +35,10 @@ export class LoadConnection {
   #answered = 0;
   #sent = 0;
   #due = 0;
+  /** Up to where messages have left once: those before it that leave again are no new ones. */
+  #reached = 0;
+  /** Up to where messages may not leave a third time. */
+  #again = 0;
   /** Messages answered before an older one: their time of leaving is NaN. */
   #holes = 0;
 
@@ -70,12 +75,15 @@ export class LoadConnection {
     this.#due = (this.#due + count) | 0;
   }
 
-  /** The next `count` messages leave now. */
-  left(count: number, nowMs: number): void {
+  /** The next `count` messages leave now: how many of them do so for the first time. */
+  left(count: number, nowMs: number): number {
     for (let n = 0; n < count; n++) {
       this.#times[((this.#sent + n) & this.#mask) * 2 + 1] = nowMs;
     }
     this.#sent = (this.#sent + count) | 0;
+    const first = Math.max((this.#sent - this.#reached) | 0, 0);
+    this.#reached = (this.#reached + first) | 0;
+    return first;
   }
 
   /** When the oldest unanswered message left. */
@@ -156,10 +164,22 @@ export class LoadConnection {
     this.#sent = this.#answered;
   }
 
+  /** As `takeBack`, once a message: false, and nothing is done, when one that is out has been taken back so before. */
+  takeBackOnce(): boolean {
+    if (this.inFlight > 0) {
+      if (((this.#again - this.#answered) | 0) > 0) return false;
+      this.#again = this.#sent;
+    }
+    this.takeBack();
+    return true;
+  }
+
   /** Nothing is out any more. */
   forget(): void {
     this.#answered = this.#due;
     this.#sent = this.#due;
+    this.#reached = this.#due;
+    this.#again = this.#due;
     this.#holes = 0;
   }
 

@@ -54,9 +54,9 @@ export class OpenLoop implements Pace {
 
   step(nowMs: number): number {
     if (this.#stopped) return Number.POSITIVE_INFINITY;
-    this.#release(nowMs, MOST_AT_ONCE);
+    const anybody = this.#release(nowMs, MOST_AT_ONCE);
     this.#checkOverrun();
-    if (this.#generator.openCount === 0) return Number.POSITIVE_INFINITY;
+    if (!anybody) return Number.POSITIVE_INFINITY;
     return Math.max(this.#dueMs - nowMs - SPIN_MS, 0);
   }
 
@@ -78,11 +78,12 @@ export class OpenLoop implements Pace {
     this.#stopped = true;
   }
 
-  #release(nowMs: number, most: number): void {
+  /** False when there is nobody who could take what is due. */
+  #release(nowMs: number, most: number): boolean {
     const { recorder, windowBeginMs, windowEndMs } = this.#generator;
     for (let n = 0; n < most && this.#dueMs <= nowMs; n++) {
       const connection = this.#next();
-      if (connection === undefined) return;
+      if (connection === undefined) return false;
       if (this.#dueMs >= windowBeginMs && this.#dueMs < windowEndMs) {
         recorder.lateness.record((nowMs - this.#dueMs) * NS_PER_MS);
         recorder.add(DUE, 1);
@@ -90,6 +91,7 @@ export class OpenLoop implements Pace {
       this.#generator.want(connection, this.#dueMs);
       this.#advance();
     }
+    return true;
   }
 
   #advance(): void {
@@ -98,14 +100,13 @@ export class OpenLoop implements Pace {
     else this.#dueMs += -Math.log(1 - this.#random.fraction()) * this.#gapMs;
   }
 
-  /** The next open connection in turn. */
+  /** The next connection in turn that is open, or takes the place of one that was. */
   #next(): LoadConnection | undefined {
-    const { connections, openCount } = this.#generator;
-    if (openCount === 0) return undefined;
+    const { connections } = this.#generator;
     for (let tried = 0; tried < connections.length; tried++) {
       const connection = connections[this.#turn] as LoadConnection;
       this.#turn = this.#turn + 1 === connections.length ? 0 : this.#turn + 1;
-      if (connection.state === OPEN) return connection;
+      if (connection.state === OPEN || connection.replaces) return connection;
     }
     return undefined;
   }

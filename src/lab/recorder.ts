@@ -7,20 +7,21 @@ import { HISTOGRAM_DOUBLES, LatencyHistogram } from "./latency-histogram.ts";
 
 // Counters. Those of the window begin at 0 with each stage.
 export const MESSAGES = 0;
-/** Messages handed to the kernel within the window. */
+/** Messages handed to the kernel within the window, for the first time each. */
 export const SENT = 1;
 export const BYTES_SENT = 2;
 export const BYTES_RECEIVED = 3;
 export const ERRORS = 4;
 /** Messages that were due within the window: open loop. */
 export const DUE = 5;
-/** Connections that the target ended in order, as it had said, and another one took the place of. */
+/** Connections that the target ended as its protocol allows, and another one took the place of. */
 export const REPLACED = 6;
 // Those that are about now.
 export const OPEN_CONNECTIONS = 7;
 export const OUTSTANDING = 8;
 /** Answers since the thread began, warm-up and all. */
 export const ANSWERS = 9;
+const NS_PER_MS = 1e6;
 const COUNTERS = 16;
 const WINDOW_COUNTERS = 7;
 
@@ -56,6 +57,21 @@ export class Recorder {
 
   add(counter: number, more: number): void {
     this.counters[counter] = (this.counters[counter] as number) + more;
+  }
+
+  /** `count` answers came now to messages that were meant to leave, and left, then; `from`: as Pace.from. */
+  answered(
+    from: "intended" | "left",
+    intendedMs: number,
+    leftMs: number,
+    nowMs: number,
+    count: number,
+  ): void {
+    this.add(MESSAGES, count);
+    // What is meant to leave when it leaves has one time for both.
+    const sinceMs = from === "intended" ? intendedMs : leftMs;
+    this.response.record((nowMs - sinceMs) * NS_PER_MS, count);
+    if (from === "intended") this.service.record((nowMs - leftMs) * NS_PER_MS, count);
   }
 
   /** A new window begins. Set-up times of connections stay: they were made before it. */

@@ -77,7 +77,7 @@ export interface StageResult {
   /** Answered within the window (closed), or meant to leave within it and answered at all (open). */
   readonly messages: number;
   readonly messagesPerSecond: number;
-  /** Messages/s that left; beside `wantedRate` it shows whether the rate was kept. 0 where there is no rate. */
+  /** Messages/s that left, each counted once; beside `wantedRate` it shows whether the rate was kept. 0 where there is no rate. */
   readonly sentPerSecond: number;
   readonly bytesSentPerSecond: number;
   readonly bytesReceivedPerSecond: number;
@@ -87,7 +87,7 @@ export interface StageResult {
   readonly connect: LatencyFigures;
   readonly slices: readonly Slice[];
   readonly errors: readonly ErrorFigures[];
-  /** Connections that the target ended in order within the window, and others took the place of. */
+  /** Connections that the target ended between two answers within the window, and others took the place of. */
   readonly replaced: number;
   readonly generator: GeneratorFigures;
   /** Null where the target's process was not found on this machine. */

@@ -81,7 +81,7 @@ function oneStage(plan: PlanFigures, stage: StageResult): string[] {
   }
   if (stage.replaced > 0) {
     const replaced = several(stage.replaced, "connection");
-    lines.push(row("replaced", `${replaced} that the target ended in order, as it had said`));
+    lines.push(row("replaced", `${replaced} that the target ended between two answers`));
   }
   lines.push(...timesTable(plan, stage), "");
   lines.push(...aboutServer(stage), ...aboutGenerator(plan, stage), ...aboutErrors(stage));

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Random } from "../../src/driver/random.ts";
 import { ClosedLoop } from "../../src/lab/closed-loop.ts";
-import { LoadConnection, OPEN } from "../../src/lab/load-connection.ts";
+import { CLOSED, CONNECTING, LoadConnection, OPEN } from "../../src/lab/load-connection.ts";
 import { OpenLoop } from "../../src/lab/open-loop.ts";
 import type { Paced } from "../../src/lab/pace.ts";
 import { DUE, Recorder, recorderMemory } from "../../src/lab/recorder.ts";
@@ -69,6 +69,26 @@ describe("open loop", () => {
     // 0, 2.5, 1.5 and 0.5 ms late.
     assert.equal(generator.recorder.lateness.greatestNs, 2.5e6);
     assert.equal(generator.recorder.counters[DUE], 4);
+  });
+
+  test("a connection that takes the place of another one has its turn, one that is closed has none", () => {
+    const generator = new WrittenDown(3);
+    const [first, second, third] = generator.connections;
+    assert.ok(first !== undefined && second !== undefined && third !== undefined);
+    first.state = CLOSED;
+    second.state = CONNECTING;
+    second.replaces = true;
+    third.state = CONNECTING;
+    const pace = openLoop(generator, 1000);
+    pace.step(101.5);
+    pace.stop(103);
+    assert.deepEqual(
+      generator.due.map(({ connection }) => connection),
+      [1, 1, 1, 1],
+    );
+    second.replaces = false;
+    assert.equal(openLoop(generator, 1000).step(101.5), Number.POSITIVE_INFINITY);
+    assert.equal(generator.due.length, 4);
   });
 
   test("what is due by the end still leaves, and nothing after it", () => {

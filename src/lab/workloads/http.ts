@@ -1,6 +1,6 @@
 // HTTP/1.1 GET on connections that are kept alive: statuses of 400 and above are counted as errors, bodies are read to their
 // end (Content-Length or chunked) and thrown away. Where the target says "Connection: close", as servers do after so many
-// requests, another connection takes the place of that one.
+// requests, or closes a connection between two answers, as they do when it was idle for long, another one takes its place.
 //
 // Responses of one server have the same head for a second or so, until its date changes: a head that is byte for byte the
 // one before is not taken apart again.
@@ -27,6 +27,8 @@ interface HttpSession extends Place {
   kept: Buffer;
   /** Its last answer has said so. */
   closes: boolean;
+  /** One of its requests has been answered. */
+  served: boolean;
 }
 
 interface Head {
@@ -62,7 +64,8 @@ class HttpAnswers implements Workload<HttpSession> {
   }
 
   session(index: number): HttpSession {
-    return { ...this.#requests.place(index), state: HEAD, left: 0, kept: NOTHING, closes: false };
+    const place = this.#requests.place(index);
+    return { ...place, state: HEAD, left: 0, kept: NOTHING, closes: false, served: false };
   }
 
   compose(session: HttpSession, most: number): number {
@@ -83,6 +86,7 @@ class HttpAnswers implements Workload<HttpSession> {
       } else at = line(session, input, at, end);
       if (session.state === BODY && session.left === 0) {
         session.state = HEAD;
+        session.served = true;
         complete++;
       }
     }
@@ -91,6 +95,10 @@ class HttpAnswers implements Workload<HttpSession> {
 
   isLast({ closes, state }: HttpSession): boolean {
     return closes && state === HEAD;
+  }
+
+  endsBetween({ served, state, kept }: HttpSession): boolean {
+    return served && state === HEAD && kept.length === 0;
   }
 
   #head(session: HttpSession, input: Buffer, at: number, end: number): number {

@@ -38,6 +38,11 @@ export interface Workload<Session = unknown> {
    * not answered. Another one takes its place. For workloads whose answers come in order.
    */
   isLast?(session: Session): boolean;
+  /**
+   * If the target ends this connection now, it does so as its protocol allows: it has answered before, no byte of the next answer
+   * has come, and what is out may be asked again. For workloads whose answers come in order.
+   */
+  endsBetween?(session: Session): boolean;
 }
 
 /** What a workload is made with. */
