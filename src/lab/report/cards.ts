@@ -252,31 +252,34 @@ function timelineView({ contender, x, round, load }: LabRun, about: PartAbout): 
   const xs = slices.map(({ toMs }) => toMs / 1000);
   const along: Axis = { label: "time", unit: "seconds", scale: "linear" };
   const rate = slices.map(({ messages, fromMs, toMs }) => (messages * 1000) / (toMs - fromMs));
-  const times = TIMES.map(({ name, key, least }, place) =>
-    seriesOf(
-      name,
-      place + 1,
-      slices.map((slice) => (slice.messages >= least ? slice[key] : null)),
-    ),
-  ).filter(({ ys }) => ys.some((y) => y !== null));
+  const times = TIMES.map(
+    ({ name, key, least }, place) =>
+      seriesOf(
+        name,
+        place + 1,
+        slices.map((slice) => (slice.messages >= least ? slice[key] : null)),
+      ),
+    // A line needs two values: of one alone nothing would be seen.
+  ).filter(({ ys }) => ys.filter((y) => y !== null).length > 1);
+  const plots: Plot[] = [
+    {
+      x: along,
+      y: { label: "messages/s", unit: "rate", scale: "linear" },
+      xs,
+      points: false,
+      series: [seriesOf("messages/s", 0, rate)],
+    },
+    {
+      x: along,
+      y: { label: "response time", unit: "time", scale: "log" },
+      xs,
+      points: false,
+      series: times,
+    },
+  ];
   return {
     name: `${contender}, ${about.at(x)}, round ${round}`,
     text: [],
-    plots: [
-      {
-        x: along,
-        y: { label: "messages/s", unit: "rate", scale: "linear" },
-        xs,
-        points: false,
-        series: [seriesOf("messages/s", 0, rate)],
-      },
-      {
-        x: along,
-        y: { label: "response time", unit: "time", scale: "log" },
-        xs,
-        points: false,
-        series: times,
-      },
-    ],
+    plots: plots.filter(({ series }) => series.length > 0),
   };
 }
