@@ -38,6 +38,8 @@ const SHORTEST_CHECK_MS = 5;
 const LONGEST_CHECK_MS = 250;
 /** How long is looked where a blocked thread is. */
 const SAMPLE_MS = 50;
+/** A thread that had no core meanwhile was nowhere: it is looked again, so often. */
+const SAMPLES = 4;
 /** Who does not answer by then is in a native call. */
 const ANSWER_MS = 500;
 
@@ -139,11 +141,16 @@ async function whereIs(worker: Worker): Promise<string | undefined> {
   // Since Node 24.8.
   if (typeof worker.startCpuProfile !== "function") return undefined;
   try {
-    const handle = await answered(worker.startCpuProfile());
-    if (handle === undefined) return undefined;
-    await after(SAMPLE_MS);
-    const profile = await answered(handle.stop());
-    return profile === undefined ? undefined : busiest(JSON.parse(profile).nodes);
+    let where: string | undefined;
+    for (let sample = 0; where === undefined && sample < SAMPLES; sample++) {
+      const handle = await answered(worker.startCpuProfile());
+      if (handle === undefined) return undefined;
+      await after(SAMPLE_MS);
+      const profile = await answered(handle.stop());
+      if (profile === undefined) return undefined;
+      where = busiest(JSON.parse(profile).nodes);
+    }
+    return where;
   } catch {
     // The thread has ended meanwhile: its end is told by whoever waits for that.
     return undefined;

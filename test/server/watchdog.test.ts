@@ -10,9 +10,18 @@ const BLOCKED_MS = 200;
 /** Its event loop never comes to rest, so only what it says of itself counts. */
 const RESTLESS = "const again = () => setImmediate(again); again();";
 
-async function watched(t: TestContext, beat: () => Beat) {
+type Nodes = readonly object[];
+
+/** `profiles`: what the profiler has seen, the first time, the second, and so on. */
+async function watched(t: TestContext, beat: () => Beat, profiles?: readonly Nodes[]) {
   const worker = new Worker(RESTLESS, { eval: true });
   t.after(() => worker.terminate());
+  if (profiles !== undefined) {
+    const seen = profiles.values();
+    t.mock.method(worker, "startCpuProfile", async () => ({
+      stop: async () => JSON.stringify({ nodes: seen.next().value ?? [] }),
+    }));
+  }
   await until(() => worker.performance.eventLoopUtilization().active > 0, "a running thread");
   const told: string[] = [];
   const watchdog = new Watchdog({
@@ -32,6 +41,16 @@ test("who does not get on is reported, and ended at the limit, once", async (t) 
   await until(() => told.some((text) => text.startsWith("ended")), "the end");
   assert.match(told.at(-1) ?? "", /^ended 7 a dance/);
   assert.ok(told.length <= 2, told.join());
+});
+
+test("it is looked again where a thread is that had no core the first time", async (t) => {
+  const callFrame = { functionName: "waltz", url: "file:///dance.js" };
+  const waltz = { callFrame, hitCount: 3, positionTicks: [{ line: 4, ticks: 3 }] };
+  const elsewhere = { callFrame: { functionName: "(program)", url: "" }, hitCount: 9 };
+  const beat = { progress: 1, waits: false, doing };
+  const told = await watched(t, () => beat, [[elsewhere], [waltz]]);
+  await until(() => told.length > 0, "the warning");
+  assert.equal(told[0], "warned 7 a dance, in waltz (/dance.js:4)");
 });
 
 test("time in which the watching thread was held up itself does not count", async (t) => {
