@@ -13,6 +13,7 @@ import { allowedCores, pinThread } from "../../src/sys/affinity.ts";
 import { EINVAL } from "../../src/sys/errno.ts";
 import { nativeRefusal } from "../../src/sys/native-library.ts";
 import { serveFor } from "../support/server.ts";
+import { until } from "../support/until.ts";
 
 const HANDLERS = new URL("../support/handlers/busy.ts", import.meta.url);
 const COMPUTING = new URL("../support/handlers/versatile.ts", import.meta.url);
@@ -43,6 +44,12 @@ async function threadsOf(
 ): Promise<Thread[]> {
   const server = await serve(handlers, options);
   t.after(() => server.close({ drainMs: 50 }));
+  // One that libuv has just started for one of them bears its name, until it has given itself its own.
+  const names = () => threads().map(({ name }) => name);
+  await until(
+    () => new Set(names()).size === names().length,
+    () => `a name each: ${names()}`,
+  );
   return threads();
 }
 
