@@ -8,6 +8,8 @@ export function command(url: string): void {
     console.log(headOf(readFileSync(new URL(url), "utf8")));
     process.exit(0);
   }
+  // Each server and load that runs has a listener of its own, so that it ends with this process: in a round they are many.
+  process.setMaxListeners(0);
   process.once("uncaughtException", (error: NodeJS.ErrnoException) => {
     const isWrongUse = error instanceof RangeError || error.code?.startsWith("ERR_PARSE_ARGS");
     console.error(isWrongUse ? `${error.message}\n--help tells what there is.` : error);
