@@ -9,8 +9,9 @@ import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
 import { command } from "./command.ts";
 import { provenanceOf } from "./provenance.ts";
+import { readResults, writeResults } from "./publish.ts";
 import { type RedisLoad, runRedisBenchmark } from "./redis-benchmark.ts";
-import { type Absence, type KeyValueMeasurement, readResults, writeResults } from "./results.ts";
+import type { Absence, KeyValueMeasurement } from "./results.ts";
 import { LOAD_CORE, reasonMissing, type Server, sluice, startServer } from "./servers.ts";
 import { isDisturbed } from "./statistics.ts";
 

@@ -18,12 +18,8 @@ import { command } from "./command.ts";
 import type { HopFigures, HopPlan } from "./mailbox/hop-end.ts";
 import type { HopWorkerData } from "./mailbox/hop-worker.ts";
 import { provenanceOf } from "./provenance.ts";
-import {
-  type FanOutMeasurement,
-  type HopMeasurement,
-  readResults,
-  writeResults,
-} from "./results.ts";
+import { readResults, writeResults } from "./publish.ts";
+import type { FanOutMeasurement, HopMeasurement } from "./results.ts";
 
 const MESSAGE_BYTES = 64;
 const BURSTS = [1, 16];

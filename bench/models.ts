@@ -23,7 +23,8 @@ import {
 import { rootDirectory } from "./paths.ts";
 import { rssBytes } from "./process-figures.ts";
 import { provenanceOf } from "./provenance.ts";
-import { type Absence, type ModelMeasurement, readResults, writeResults } from "./results.ts";
+import { readResults, writeResults } from "./publish.ts";
+import type { Absence, ModelMeasurement } from "./results.ts";
 import { scenarios } from "./scenarios.ts";
 import { reasonMissing, type Server, startServer } from "./servers.ts";
 import { measureInTurns, type Outcome } from "./turns.ts";

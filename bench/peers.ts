@@ -12,7 +12,8 @@ import { CPU, P50, P99, THROUGHPUT } from "../src/lab/report/figure.ts";
 import { command } from "./command.ts";
 import { buildDirectory, rootDirectory } from "./paths.ts";
 import { provenanceOf } from "./provenance.ts";
-import { type PeersResult, readResults, writeResults } from "./results.ts";
+import { readResults, writeResults } from "./publish.ts";
+import type { PeersResult } from "./results.ts";
 
 const CONNECTIONS = "1,10,50,200";
 

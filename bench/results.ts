@@ -1,11 +1,6 @@
-// What was measured, as it is kept in results.json. RESULTS.md is always written from the
-// whole of it, so a run replaces the scenarios it has measured and leaves all else alone;
-// each part carries its own date, command and machine.
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+// What was measured, as it is kept in results.json; each part carries its own date, command and machine.
 import type { Quantiles } from "./load.ts";
 import type { Machine } from "./machine.ts";
-import { benchDirectory, buildDirectory } from "./paths.ts";
-import { report } from "./report.ts";
 
 export interface Provenance {
   readonly date: string;
@@ -166,27 +161,4 @@ export interface Results {
   readonly models?: ModelsResult;
   readonly swp?: SwpResult;
   readonly peers?: PeersResult;
-}
-
-/** Partial results (few rounds, few servers) never overwrite those that are published. */
-export type Destination = "published" | "partial";
-
-const directoryOf = (destination: Destination): string =>
-  destination === "published" ? benchDirectory : `${buildDirectory}/`;
-
-export function readResults(destination: Destination): Results {
-  const path = `${directoryOf(destination)}results.json`;
-  if (!existsSync(path)) return { version: 1, scenarios: {} };
-  const results: Results = JSON.parse(readFileSync(path, "utf8"));
-  if (results.version !== 1) throw new Error(`${path} is of another version; remove it`);
-  return results;
-}
-
-/** Writes both files and says where the report is. */
-export function writeResults(destination: Destination, results: Results): string {
-  const directory = directoryOf(destination);
-  mkdirSync(directory, { recursive: true });
-  writeFileSync(`${directory}results.json`, `${JSON.stringify(results, undefined, 1)}\n`);
-  writeFileSync(`${directory}RESULTS.md`, report(results));
-  return `${directory}RESULTS.md`;
 }

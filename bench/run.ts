@@ -15,14 +15,8 @@ import { command } from "./command.ts";
 import { describeMachine } from "./machine.ts";
 import { measure, type Timing } from "./measure.ts";
 import { provenanceOf } from "./provenance.ts";
-import {
-  type Absence,
-  type Destination,
-  type Measurement,
-  readResults,
-  type ScenarioResult,
-  writeResults,
-} from "./results.ts";
+import { type Destination, readResults, writeResults } from "./publish.ts";
+import type { Absence, Measurement, ScenarioResult } from "./results.ts";
 import { type Scenario, scenarios } from "./scenarios.ts";
 import { LOAD_CORE, reasonMissing, type Server, servers } from "./servers.ts";
 import { isDisturbed } from "./statistics.ts";

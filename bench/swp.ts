@@ -20,7 +20,8 @@ import { encodeData } from "../src/protocol/stream-frames.ts";
 import { command } from "./command.ts";
 import { cpuTimes, rssBytes } from "./process-figures.ts";
 import { provenanceOf } from "./provenance.ts";
-import { type Absence, readResults, type SwpMeasurement, writeResults } from "./results.ts";
+import { readResults, writeResults } from "./publish.ts";
+import type { Absence, SwpMeasurement } from "./results.ts";
 import { type Figures, grpc, type Load, nats, webSocket } from "./swp/peer-figures.ts";
 import { Absent, serving } from "./swp/processes.ts";
 
