@@ -15,8 +15,16 @@ import type { WireLimits } from "../protocol/wire-limits.ts";
 import { hostOf } from "./failed-attempts.ts";
 import type { Hub } from "./hub.ts";
 import type { ServerSession } from "./server-session.ts";
-import { restoreReplay, type SessionQuestion, stateOf, unseen } from "./session-handover.ts";
+import {
+  restoreReplay,
+  type SessionQuestion,
+  type SessionState,
+  stateOf,
+  unseen,
+  usefulMs,
+} from "./session-handover.ts";
 import type { Subscription } from "./subscription.ts";
+import type { Published } from "./topics.ts";
 
 const ID_BYTES = 16;
 const SECRET_BYTES = 32;
@@ -100,27 +108,43 @@ export class LostSessions {
     if (id.length !== ID_BYTES || secret.length !== SECRET_BYTES) return fresh();
     const here = this.#find(id, secret);
     if (here !== undefined) {
-      for (const subscription of here.subscriptions) {
-        subscription.find(peer);
-        this.#hub.topics.found(subscription);
-      }
+      this.#give(here.subscriptions, peer);
       return done(this.#resumed(here.replay, host, secret, tlvs));
     }
-    this.#hub.handover.ask(id, secret, this.#hub.topics.seen, (state, meanwhile) => {
-      if (state === undefined) return fresh();
+    const { handover, topics } = this.#hub;
+    const put = (state: SessionState, meanwhile: readonly Published[]) => {
       const replay = new Replay(this.#limits);
       replay.id = id;
       replay.secret = secret;
       restoreReplay(replay, state.replay);
       const missing = unseen(state, meanwhile);
       const subscriptions = state.subscriptions.flatMap(
-        (one) => this.#hub.topics.moved(peer, one, replay, state.seen, missing) ?? [],
+        (one) => topics.moved(peer, one, replay, state.seen, missing) ?? [],
       );
-      // Cut once more while it moved: it is here now, and waits.
-      if (peer.session.closed) return this.add(replay, subscriptions, host);
-      for (const subscription of subscriptions) subscription.find(peer);
-      done(this.#resumed(replay, host, secret, tlvs));
+      return { replay, subscriptions };
+    };
+    handover.ask(id, secret, topics.seen, {
+      answered: (state, meanwhile) => {
+        if (state === undefined) return fresh();
+        const { replay, subscriptions } = put(state, meanwhile);
+        // Cut once more while it moved: it is here now, and waits.
+        if (peer.session.closed) return this.add(replay, subscriptions, host);
+        this.#give(subscriptions, peer);
+        done(this.#resumed(replay, host, secret, tlvs));
+      },
+      // Its client has another one by now, unless it was cut before it was told.
+      cameLate: (state, meanwhile) => {
+        const { replay, subscriptions } = put(state, meanwhile);
+        this.add(replay, subscriptions, host);
+      },
     });
+  }
+
+  #give(subscriptions: readonly Subscription[], peer: ServerSession): void {
+    for (const subscription of subscriptions) {
+      subscription.find(peer);
+      this.#hub.topics.found(subscription);
+    }
   }
 
   #fresh(host: string): Resumption {
@@ -139,7 +163,10 @@ export class LostSessions {
 
   /** Another thread asks for a session: it goes there, if it is here. */
   asked(question: SessionQuestion): void {
-    this.#hub.topics.whenSeen(question.seen, () => this.#answer(question));
+    // A session that is given to who has gone is lost.
+    const withinMs = usefulMs(question);
+    if (withinMs <= 0) return this.#hub.handover.answer(question, undefined);
+    this.#hub.topics.whenSeen(question.seen, withinMs, () => this.#answer(question));
   }
 
   #answer(question: SessionQuestion): void {

@@ -22,6 +22,8 @@ export interface SessionQuestion {
   readonly from: number;
   /** Which of this thread's questions it is. */
   readonly question: number;
+  /** When it was asked, in ms of the process's clock. */
+  readonly askedMs: number;
   readonly id: Uint8Array;
   readonly secret: Uint8Array;
   /** What the asking thread has seen by then, and does not keep: the other one must have seen it too. */
@@ -83,13 +85,36 @@ export function restoreReplay(into: Replay, { sent, received, kept }: ReplayStat
 const MOST_MEANWHILE = 4096;
 /** After so long nobody waits for an answer any more. */
 export const PATIENCE_MS = 1000;
+/** Questions that nobody waits for are known for so long: a session that comes all the same is kept for its client. */
+const LATE_MS = 1000;
+const MOST_LATE = 64;
+
+/** How much longer an answer to it can be of use, in ms: the way there has taken a while, and so will the way back. */
+export function usefulMs({ askedMs }: SessionQuestion): number {
+  return PATIENCE_MS / 2 - (nowMs() - askedMs);
+}
+
+/** The same in all threads, unlike `performance.now`. */
+function nowMs(): number {
+  return Number(process.hrtime.bigint() / 1_000_000n);
+}
 
 /** What one thread is waiting for. */
 interface Move {
   readonly meanwhile: Published[];
   answers: number;
-  readonly done: (state: SessionState | undefined, meanwhile: readonly Published[]) => void;
-  readonly timer: NodeJS.Timeout;
+  /** Nobody waits for it any more. */
+  late: boolean;
+  readonly asker: Asker;
+  timer: NodeJS.Timeout;
+}
+
+/** Who asks for a session; told with what was published on its way. */
+export interface Asker {
+  /** It is here; undefined: it cannot be had. */
+  answered(state: SessionState | undefined, meanwhile: readonly Published[]): void;
+  /** It has come after that was said. */
+  cameLate(state: SessionState, meanwhile: readonly Published[]): void;
 }
 
 export class SessionHandover {
@@ -110,21 +135,16 @@ export class SessionHandover {
     this.#tell = tell;
   }
 
-  /** Asks the others for a session; answers once, with what was published meanwhile. */
-  ask(
-    id: Buffer,
-    secret: Buffer,
-    seen: ReadonlyMap<number, number>,
-    done: (state: SessionState | undefined, meanwhile: readonly Published[]) => void,
-  ): void {
-    if (this.#threads === 1) return done(undefined, []);
+  /** Asks the others for a session. */
+  ask(id: Buffer, secret: Buffer, seen: ReadonlyMap<number, number>, asker: Asker): void {
+    if (this.#threads === 1) return asker.answered(undefined, []);
     const question = ++this.#asked;
-    const timer = setTimeout(() => this.#finish(question, undefined), PATIENCE_MS);
+    const timer = setTimeout(() => this.#giveUp(question), PATIENCE_MS);
     timer.unref();
-    this.#moves.set(question, { meanwhile: [], answers: 0, done, timer });
-    const from = this.#thread;
-    const asked = this.#tell({ swp: "session?", from, question, id, secret, seen });
-    if (!asked) this.#finish(question, undefined);
+    this.#moves.set(question, { meanwhile: [], answers: 0, late: false, asker, timer });
+    const [from, askedMs] = [this.#thread, nowMs()];
+    const asked = this.#tell({ swp: "session?", from, question, askedMs, id, secret, seen });
+    if (!asked) this.#giveUp(question);
   }
 
   /** Every publication that this thread sees. */
@@ -154,12 +174,27 @@ export class SessionHandover {
     if (state !== undefined || move.answers === this.#threads - 1) this.#finish(question, state);
   }
 
+  /** The asker is told that it cannot be had; some thread may have sent it all the same. */
+  #giveUp(question: number): void {
+    const move = this.#moves.get(question);
+    if (move === undefined) return;
+    const [oldest, ...others] = [...this.#moves].filter(([, { late }]) => late);
+    if (oldest !== undefined && others.length + 1 >= MOST_LATE) this.#finish(oldest[0], undefined);
+    clearTimeout(move.timer);
+    move.late = true;
+    move.timer = setTimeout(() => this.#finish(question, undefined), LATE_MS);
+    move.timer.unref();
+    move.asker.answered(undefined, []);
+  }
+
   #finish(question: number, state: SessionState | undefined): void {
     const move = this.#moves.get(question);
     if (move === undefined) return;
     this.#moves.delete(question);
     clearTimeout(move.timer);
-    move.done(state, move.meanwhile);
+    const { asker, meanwhile, late } = move;
+    if (!late) asker.answered(state, meanwhile);
+    else if (state !== undefined) asker.cameLate(state, meanwhile);
   }
 }
 

@@ -159,7 +159,6 @@ export class Subscription implements StreamOwner {
   /** The session has a connection again. */
   find(peer: ServerSession): void {
     this.#lost = undefined;
-    if (this.peer === peer) return;
     this.peer = peer;
     this.stream = peer.session.incoming.restore(this.stream.id, this.codec.id, this.#credit);
     this.stream.owner = this;

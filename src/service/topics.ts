@@ -7,7 +7,7 @@ import { Buffer } from "node:buffer";
 import { type BodyCodec, BodyError, bytesInJson, jsonCodec } from "../protocol/body-codec.ts";
 import { CODE, CODEC, ERROR_FLAG, KIND, META_KEY, SLOW_POLICY } from "../protocol/codes.ts";
 import type { Replay } from "../protocol/replay.ts";
-import type { Stream } from "../protocol/stream.ts";
+import { Stream } from "../protocol/stream.ts";
 import type { OpenFrame } from "../protocol/stream-frames.ts";
 import { type Tlv, tlv, tlvText } from "../protocol/tlv.ts";
 import { patternFault, topicFault } from "../protocol/topic.ts";
@@ -16,12 +16,7 @@ import type { Hub } from "./hub.ts";
 import { type GroupNews, type GroupQuestion, QueueGroups, type Turn } from "./queue-groups.ts";
 import type { MovedNews, MovedQuestion } from "./relocation.ts";
 import type { ServerSession } from "./server-session.ts";
-import {
-  PATIENCE_MS,
-  type SessionAnswer,
-  type SessionQuestion,
-  type SubscriptionState,
-} from "./session-handover.ts";
+import type { SessionAnswer, SessionQuestion, SubscriptionState } from "./session-handover.ts";
 import { Message, Subscription, type SubscriptionHost } from "./subscription.ts";
 
 /** What goes from thread to thread. */
@@ -123,15 +118,18 @@ export class Topics implements SubscriptionHost {
     const subscription = new Subscription(this, peer, stream, pattern, codec, group, policy);
     stream.owner = subscription;
     this.#add(subscription);
+    this.found(subscription);
   }
 
   #add(subscription: Subscription): void {
     if (subscription.group !== "") this.#groups.add(subscription);
     else this.#subscriptions.add(subscription.pattern, subscription);
-    this.found(subscription);
   }
 
-  /** A subscription of a session that moves here: what was published on the way is kept for it first. */
+  /**
+   * A subscription of a session that moves here, and is lost until it is found: what was published on the way is kept for it
+   * first. `peer` is who asked for the session.
+   */
   moved(
     peer: ServerSession,
     { stream: id, pattern, codec: codecId, group, policy, credit }: SubscriptionState,
@@ -141,9 +139,8 @@ export class Topics implements SubscriptionHost {
   ): Subscription | undefined {
     const codec = this.#hub.codec(codecId);
     if (codec === undefined) return undefined;
-    const stream = peer.session.incoming.restore(id, codecId, credit);
+    const stream = new Stream(peer.session, id, KIND.SUBSCRIBE, codecId, false, credit, 0);
     const subscription = new Subscription(this, peer, stream, pattern, codec, group, policy);
-    stream.owner = subscription;
     subscription.lose(replay);
     const wants = new TopicTree<Subscription>();
     wants.add(pattern, subscription);
@@ -234,10 +231,9 @@ export class Topics implements SubscriptionHost {
     if (this.#catchingUp.length > 0) this.#catchUp();
   }
 
-  /** Runs once everything is delivered here that was delivered there; never, when that takes too long to be of use. */
-  whenSeen(seen: ReadonlyMap<number, number>, run: () => void): void {
-    // The question has taken a while, and so will the answer.
-    this.#catchingUp.push({ seen, run, untilMs: this.#hub.wire.now() + PATIENCE_MS / 2 });
+  /** Runs once everything is delivered here that was delivered there; never, when that takes longer. */
+  whenSeen(seen: ReadonlyMap<number, number>, withinMs: number, run: () => void): void {
+    this.#catchingUp.push({ seen, run, untilMs: this.#hub.wire.now() + withinMs });
     this.#catchUp();
   }
 

@@ -23,7 +23,8 @@ class Threads {
 
   constructor() {
     this.#contexts = [0, 1].map((thread) => {
-      const broadcast = (data: unknown) => this.#mail.push({ to: 1 - thread, data }) > 0;
+      const broadcast = (data: unknown) =>
+        this.#mail.push({ to: 1 - thread, data: structuredClone(data) }) > 0;
       return { thread, threads: 2, broadcast } as Context;
     });
   }
@@ -41,7 +42,7 @@ class Threads {
       if (only !== undefined && data.swp !== only) at++;
       else {
         this.#mail.splice(at, 1);
-        this.#service.broadcast?.(this.#contexts[to] as Context, structuredClone(data));
+        this.#service.broadcast?.(this.#contexts[to] as Context, data);
       }
     }
   }
@@ -145,9 +146,12 @@ function start() {
 function clock(t: TestContext): { ms: number } {
   const time = { ms: 1000 };
   const { now } = performance;
+  const { bigint } = process.hrtime;
   performance.now = () => time.ms;
+  process.hrtime.bigint = () => BigInt(time.ms) * 1_000_000n;
   t.after(() => {
     performance.now = now;
+    process.hrtime.bigint = bigint;
   });
   // Whoever asks gives up when the test says so.
   t.mock.timers.enable({ apis: ["setTimeout"] });
@@ -258,5 +262,73 @@ describe("a thread that is asked for a session", () => {
     time.ms += PATIENCE_MS / 2 - 1;
     assert.deepEqual(there.heard(), ["a"]);
     assert.deepEqual(there.id, client.id);
+  });
+});
+
+describe("a session that is on its way when nobody waits for it any more", () => {
+  test("stays where it is when the question was read too late", (t) => {
+    const time = clock(t);
+    const { threads, others, client } = start();
+    const there = threads.connect(1).greet(client);
+    time.ms += PATIENCE_MS / 2;
+    threads.deliver();
+    t.mock.timers.tick(PATIENCE_MS);
+    there.hear();
+    assert.notDeepEqual(there.id, client.id, "it got another one");
+    others[1].publish("a");
+    const back = threads.connect(0).greet(client);
+    assert.deepEqual(back.heard(), ["a"]);
+    assert.deepEqual(back.id, client.id);
+  });
+
+  /** Thread 0 has answered thread 1, which looks at it after it has given up. */
+  function late(t: TestContext) {
+    const time = clock(t);
+    const all = start();
+    all.others[0].publish("a");
+    const there = all.threads.connect(1).greet(all.client);
+    all.threads.deliver("session?");
+    all.threads.deliver("published");
+    all.others[0].publish("b");
+    all.others[1].publish("c");
+    t.mock.timers.tick(PATIENCE_MS);
+    time.ms += PATIENCE_MS;
+    return { ...all, there };
+  }
+
+  test("is kept where it comes to, with all that was published meanwhile", (t) => {
+    const { threads, others, there, client } = late(t);
+    there.cut();
+    threads.deliver();
+    others[0].publish("d");
+    // Nobody has told the client of another session.
+    const back = threads.connect(1).greet(client);
+    // Those of one thread in its order.
+    assert.deepEqual(back.heard(), ["a", "c", "b", "d"]);
+    assert.deepEqual(back.id, client.id);
+    others[1].publish("e");
+    assert.deepEqual(back.heard(), ["e"]);
+  });
+
+  test("harms nobody who has another one by then", (t) => {
+    const { threads, others, there, client } = late(t);
+    there.hear();
+    assert.notDeepEqual(there.id, client.id);
+    there.subscribe();
+    others[1].publish("d");
+    assert.deepEqual(there.heard(), ["d"], "each message comes once, on its own subscription");
+    const back = threads.connect(0).greet(client);
+    assert.deepEqual(back.heard(), ["a", "c", "b", "d"]);
+    assert.deepEqual(back.id, client.id);
+  });
+
+  test("is gone when it comes much later", (t) => {
+    const { threads, there, client } = late(t);
+    t.mock.timers.tick(PATIENCE_MS);
+    there.cut();
+    threads.deliver();
+    const back = threads.connect(1).greet(client);
+    back.hear();
+    assert.notDeepEqual(back.id, client.id);
   });
 });
