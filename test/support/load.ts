@@ -50,7 +50,10 @@ export class Load {
 /** Asks the handlers of lethal.ts. */
 export async function threadOf(client: Client): Promise<string> {
   client.write("thread\n");
-  await until(() => client.text().endsWith("\n") || client.closed, "the thread's number");
+  await until(
+    () => client.text().endsWith("\n") || client.closed,
+    () => `the thread's number (${client.state()})`,
+  );
   return client.text().trim();
 }
 
