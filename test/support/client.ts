@@ -16,6 +16,10 @@ export class Client {
   ended = false;
   closed = false;
   error: string | undefined;
+  /** The chunks that were asked for, one behind the other: nothing is copied again for each that comes. */
+  #joined = Buffer.alloc(0);
+  #joinedChunks = 0;
+  #joinedLength = 0;
 
   constructor(socket: Socket) {
     this.socket = socket;
@@ -65,8 +69,18 @@ export class Client {
     this.socket.write(data);
   }
 
+  /** All that has come; stays as it is. */
   received(): Buffer {
-    return Buffer.concat(this.chunks);
+    if (this.#joined.length < this.receivedLength) {
+      const larger = Buffer.allocUnsafe(2 * this.receivedLength);
+      this.#joined.copy(larger, 0, 0, this.#joinedLength);
+      this.#joined = larger;
+    }
+    for (; this.#joinedChunks < this.chunks.length; this.#joinedChunks++) {
+      const copied = this.chunks[this.#joinedChunks]?.copy(this.#joined, this.#joinedLength) ?? 0;
+      this.#joinedLength += copied;
+    }
+    return this.#joined.subarray(0, this.receivedLength);
   }
 
   text(): string {
