@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { Child, CLI } from "../support/child.ts";
 import { Client } from "../support/client.ts";
 import { TESTED_MODELS } from "../support/models.ts";
+import { until } from "../support/until.ts";
 
 const PRIMES = fileURLToPath(new URL("../../examples/primes.ts", import.meta.url));
 const QUESTIONS = "2\n100\n1000000\n1\n20000\nx\n-1\n";
@@ -17,6 +18,7 @@ const ANSWERS = [
   "2262",
   ...Array(2).fill("a number from 0 to 50000000, please"),
 ];
+const HEAVY_MS = 120_000;
 
 describe("primes", () => {
   for (const model of new Set(TESTED_MODELS.map((tested) => tested.model))) {
@@ -38,7 +40,9 @@ describe("primes", () => {
         await light.bytes(2 * n);
       }
       assert.equal(heavy.receivedLength, 0, "twenty light answers took longer than the heavy one");
-      assert.equal((await heavy.bytes(7)).toString(), "348513\n");
+      // On a machine that does ten other things it takes as many times as long.
+      await until(() => heavy.receivedLength === 7, "the heavy answer", HEAVY_MS);
+      assert.equal(heavy.text(), "348513\n");
     });
   }
 });
