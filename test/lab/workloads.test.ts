@@ -19,6 +19,8 @@ import { knownTarget } from "./known-targets.ts";
 import { errorCodes, load, onlyStage } from "./load.ts";
 
 const reports: string[] = [];
+/** For a run that an error ends. */
+const ENDLESS = { durationMs: 60_000 };
 const CONTEXT: WorkloadContext = {
   sizes: parseSizes("1-300"),
   verify: true,
@@ -300,13 +302,18 @@ describe("a scenario", () => {
         request: () => { if (asked++ > 50) throw new Error("no more words"); return "word"; },
       };`;
     const target = await knownTarget(t, "echo");
-    const options = { workload: "scenario", scenario: scenarioFile(t, text), threads: 2 } as const;
+    const options = {
+      workload: "scenario",
+      scenario: scenarioFile(t, text),
+      threads: 2,
+      ...ENDLESS,
+    } as const;
     await assert.rejects(load(target, options), {
       name: "OptionError",
       message: /scenario\.ts threw in request: no more words \(line 5\)$/,
     });
     const bad = 'export default { codec: lines(), request: () => "a", answer: () => null.a };';
-    const judging = { workload: "scenario", scenario: scenarioFile(t, bad) } as const;
+    const judging = { workload: "scenario", scenario: scenarioFile(t, bad), ...ENDLESS } as const;
     await assert.rejects(load(target, judging), /scenario\.ts threw in answer: .* \(line 2\)$/);
   });
 
