@@ -1,6 +1,7 @@
 // The blocking threads of a server that were started together, and the queue in shared memory that they take their connections
 // from. A server has one generation, and for a while two, when it is reloaded.
 
+import { availableParallelism } from "node:os";
 import { BLOCKING } from "../driver/choose-driver.ts";
 import { DescriptorQueue } from "../driver/descriptor-queue.ts";
 import { NOTES_AHEAD } from "../driver/thread-notes.ts";
@@ -58,9 +59,15 @@ export class BlockingGeneration implements Threads {
     return this.#kind.mail;
   }
 
-  /** Starts so many threads. @throws what keeps them from starting */
+  /**
+   * Starts so many threads, as many at a time as there are processors: all at once they would take those away, for as long as
+   * they start, from the threads that serve while a server is reloaded. @throws what keeps them from starting
+   */
   async open(threads: number): Promise<void> {
-    await Promise.all(Array.from({ length: threads }, () => this.startThread()));
+    const startInTurn = async () => {
+      while (this.started < threads) await this.startThread();
+    };
+    await Promise.all(Array.from({ length: availableParallelism() }, startInTurn));
   }
 
   /** One more thread; there must be a free seat. Resolves once it works. */

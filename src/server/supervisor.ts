@@ -116,8 +116,9 @@ export class Supervisor<Ready> {
     }));
   }
 
-  /** Puts a worker on a free seat; resolves once it works. @throws what its start failed with */
-  start(index: number): Promise<Ready> {
+  /** Puts a worker on a free seat; resolves once it works. @throws what its start failed with, Error when all are being ended */
+  async start(index: number): Promise<Ready> {
+    if (this.#closing) throw new Error("no thread is started any more: all are being ended");
     return this.#occupy(this.#seat(index));
   }
 
