@@ -1,9 +1,9 @@
-// `node scripts/reloads.ts [--reloads N] [--model M] [--driver D] [--threads N] [--visitors N] [--visits N] [--long N] [--published]`:
-// serves a handler file by the command line, in a process of its own, and sends it SIGHUP again and again while clients come and
-// go as fast as they can (a new generation must have served --visits of them before the next one comes) and others stay. One of the
-// new generations crashes at its start. Nobody may be refused, reset or cut, those who stay must be ended in order, and the counters
-// must add up. Exits with 1 otherwise. --published runs what `npm run build` has made: threads start as users' do, several
-// times as fast as from TypeScript.
+// `node scripts/reloads.ts [--reloads N] [--model M] [--driver D] [--threads N] [--visitors N] [--rate N] [--visits N] [--long N] [--published]`:
+// serves a handler file by the command line, in a process of its own, and sends it SIGHUP again and again while clients of another
+// process come and go as fast as they can, or --rate of them in a second (a new generation must have served --visits of them before
+// the next one comes), and others stay. One of the new generations crashes at its start. Nobody may be refused, reset or cut, those
+// who stay must be ended in order, and the counters must add up. Exits with 1 otherwise. --published runs what `npm run build` has
+// made: threads start as users' do, several times as fast as from TypeScript.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -16,7 +16,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { blocks, type ModelName } from "../src/server/options.ts";
 import { until } from "../test/support/until.ts";
-import { Visitors } from "../test/support/visitors.ts";
+import { DistantVisitors } from "../test/support/visitors-process.ts";
 
 const { values } = parseArgs({
   options: {
@@ -25,6 +25,7 @@ const { values } = parseArgs({
     driver: { type: "string", default: "io_uring" },
     threads: { type: "string" },
     visitors: { type: "string", default: "20" },
+    rate: { type: "string" },
     long: { type: "string", default: "100" },
     visits: { type: "string", default: "50" },
     published: { type: "boolean", default: false },
@@ -43,6 +44,8 @@ interface Told {
 
 const RELOADS = Number(values.reloads);
 const GRACE_MS = 200;
+/** Of those that stay: together they take little of the machine from those that come and go. */
+const ASKING_MS = 500;
 const VISITS = Number(values.visits);
 const [program, codec] = values.published
   ? ["../dist/cli/main.js", "../dist/codec/lines.js"]
@@ -59,10 +62,11 @@ const server = start();
 const exited = once(server, "exit");
 await until(() => last("listening") !== undefined || gone(), "a server that listens");
 const address = whereItListens();
-const visitors = new Visitors({
+const visitors = new DistantVisitors({
   address: { family: "ipv4", ...address },
   visitors: Number(values.visitors),
   ask: "?\n",
+  ...(values.rate !== undefined && { perSecond: Number(values.rate) }),
 });
 let ended = 0;
 let staying = true;
@@ -154,7 +158,7 @@ async function crashAtStart(): Promise<void> {
 function stay(): void {
   if (!staying) return;
   const socket = connect(address);
-  const asking = setInterval(() => socket.write("?\n"), 20);
+  const asking = setInterval(() => socket.write("?\n"), ASKING_MS);
   socket.resume();
   socket.on("end", () => {
     clearInterval(asking);

@@ -10,6 +10,8 @@ export interface VisitorsOptions {
   readonly visitors: number;
   /** A line. */
   readonly ask: string;
+  /** Visits begun in a second, at the most; left out, each comes again as soon as it has left. */
+  readonly perSecond?: number;
 }
 
 export class Visitors {
@@ -20,6 +22,8 @@ export class Visitors {
   readonly #options: VisitorsOptions;
   #leaving = false;
   #inside = 0;
+  /** When the next visit may begin. */
+  #nextMs = 0;
 
   constructor(options: VisitorsOptions) {
     this.#options = options;
@@ -57,8 +61,16 @@ export class Visitors {
       if (failure === undefined && !got.endsWith("\n")) failure = "cut";
       if (failure === undefined) count(this.answers, got.trimEnd());
       else count(this.failures, failure);
-      setImmediate(() => this.#visit());
+      this.#visitAgain();
     });
+  }
+
+  #visitAgain(): void {
+    const { perSecond } = this.#options;
+    const nowMs = performance.now();
+    if (perSecond !== undefined) this.#nextMs = Math.max(this.#nextMs + 1000 / perSecond, nowMs);
+    if (this.#nextMs > nowMs) setTimeout(() => this.#visit(), this.#nextMs - nowMs);
+    else setImmediate(() => this.#visit());
   }
 }
 
