@@ -49,6 +49,7 @@ import type { SimulatedNetwork } from "./simulated-network.ts";
 import { SimulatedSending } from "./simulated-sending.ts";
 import type { SimulatedSocket } from "./simulated-socket.ts";
 import { type Completion, SimulatedTurns } from "./simulated-turns.ts";
+import type { Orphan } from "./thread-notes.ts";
 
 const ACCEPT_ERRORS = [EMFILE, ENFILE, ENOBUFS, ENOMEM] as const;
 
@@ -82,10 +83,10 @@ export class SimulatedDriver implements Driver {
   constructor(options: DriverOptions, network: SimulatedNetwork) {
     this.#events = options.events;
     this.#network = network;
-    this.#entries = new SimulatedEntries(options.slots);
+    this.#entries = new SimulatedEntries(options.slots, options.rests);
     this.output = Buffer.alloc(options.outputBytes);
     this.#turns = new SimulatedTurns(network);
-    this.#input = new SimulatedInput(network, this.#turns, this, options.events);
+    this.#input = new SimulatedInput(network, this.#entries, this.#turns, this, options.events);
     this.#sending = new SimulatedSending(network, this.#turns, this.output, this.#settle);
   }
 
@@ -259,6 +260,22 @@ export class SimulatedDriver implements Driver {
 
   now(): number {
     return this.#network.clock.nowMs;
+  }
+
+  /**
+   * Its thread dies: connections that `DriverOptions.rests` tells of are left to whoever takes them (`adopt`), and the kernel closes
+   * the others. May be called from one of its events, when that is then left by an exception.
+   */
+  die(): Orphan[] {
+    const orphans: Orphan[] = [];
+    for (const { entry, id } of this.#entries.takeResting()) {
+      const socket = entry.socket as SimulatedSocket;
+      socket.owner = undefined;
+      socket.resetsOnClose = entry.resetOnClose;
+      orphans.push({ descriptor: this.#network.detach(socket), id });
+    }
+    this.dispose();
+    return orphans;
   }
 
   /** As when a thread dies: the kernel closes what it had. */

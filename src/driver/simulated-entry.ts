@@ -40,11 +40,14 @@ export interface Entry {
 /** Those of one driver. */
 export class SimulatedEntries {
   readonly #slots: SlotTable;
+  /** See DriverOptions. */
+  readonly #rests: Int32Array | undefined;
   readonly #entries: (Entry | undefined)[];
   #disposed = false;
 
-  constructor(slots: number) {
+  constructor(slots: number, rests?: Int32Array) {
     this.#slots = new SlotTable(slots);
+    this.#rests = rests?.fill(0);
     this.#entries = new Array<Entry | undefined>(slots);
   }
 
@@ -67,6 +70,7 @@ export class SimulatedEntries {
     if (handle < 0) return -EMFILE;
     const entry = newEntry(handle, kind);
     this.#entries[slotOf(handle)] = entry;
+    this.disturb(entry);
     return entry;
   }
 
@@ -81,7 +85,23 @@ export class SimulatedEntries {
   leave(entry: Entry): void {
     entry.state = "gone";
     this.#entries[slotOf(entry.handle)] = undefined;
+    this.disturb(entry);
     this.#slots.release(entry.handle);
+  }
+
+  /** It rests no more: bytes are about to be nowhere but with its thread. */
+  disturb(entry: Entry): void {
+    if (this.#rests !== undefined) this.#rests[slotOf(entry.handle)] = 0;
+  }
+
+  /** The connections at rest, with their ids: they are in here no more. */
+  *takeResting(): Generator<{ readonly entry: Entry; readonly id: number }> {
+    for (const [slot, entry] of this.#entries.entries()) {
+      const id = (this.#rests?.[slot] ?? 0) >>> 0;
+      if (entry === undefined || id === 0) continue;
+      this.leave(entry);
+      yield { entry, id };
+    }
   }
 
   /** As when a thread dies: the kernel closes what it had. */

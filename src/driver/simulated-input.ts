@@ -4,7 +4,7 @@
 
 import { Buffer } from "node:buffer";
 import type { DriverEvents } from "./driver.ts";
-import type { Entry } from "./simulated-entry.ts";
+import type { Entry, SimulatedEntries } from "./simulated-entry.ts";
 import type { SimulatedNetwork } from "./simulated-network.ts";
 import type { SimulatedTurns } from "./simulated-turns.ts";
 
@@ -30,14 +30,17 @@ export class SimulatedInput {
   readonly #turns: SimulatedTurns;
   readonly #driver: ReceivingDriver;
   readonly #events: DriverEvents;
+  readonly #entries: SimulatedEntries;
 
   constructor(
     network: SimulatedNetwork,
+    entries: SimulatedEntries,
     turns: SimulatedTurns,
     driver: ReceivingDriver,
     events: DriverEvents,
   ) {
     this.#network = network;
+    this.#entries = entries;
     this.#turns = turns;
     this.#driver = driver;
     this.#events = events;
@@ -87,6 +90,7 @@ export class SimulatedInput {
     if (entry.keeping) driver.input = Buffer.alloc(INPUT_BYTES);
     driver.inputKeepable = entry.keeping;
     const offset = this.#network.random.below(INPUT_BYTES - most + 1);
+    this.#entries.disturb(entry);
     const read = entry.socket?.read(driver.input, offset, most) ?? 0;
     const result = failure > 0 ? -failure : read;
     if (failure > 0) entry.socket?.breakOff(failure, true);

@@ -64,8 +64,8 @@ export class Orphans {
   }
 }
 
-/** Nothing is known of it but what its thread had noted. It has spoken: by now it may be silent for `limits.idleMs`. */
-function movedOf({ descriptor, id }: Orphan): MovedConnection {
+/** As it goes to another thread: nothing is known of it but what its thread had noted. It has spoken: by now it may be silent for `limits.idleMs`. */
+export function movedOf({ descriptor, id }: Orphan): MovedConnection {
   return {
     descriptor,
     id,

@@ -61,12 +61,17 @@ export class Journey {
   drained = false;
   /** Nobody had a place for it. */
   lost = false;
+  /** It was not at rest when its thread died. */
+  died = false;
+  #orphan = false;
   readonly topics = new Set<string>();
   readonly #scene: Scene;
   readonly #written: Buffer[] = [];
   /** When it departed last, and how long it had been silent then. */
   #departedMs = 0;
   #silentMs = 0;
+  /** Messages that were handled in threads that are dead. */
+  #handledBefore = 0;
 
   constructor(
     scene: Scene,
@@ -90,6 +95,11 @@ export class Journey {
 
   get isOver(): boolean {
     return this.place === ENDED;
+  }
+
+  /** Whoever would do something with it later has died with its thread. */
+  get isForsaken(): boolean {
+    return this.died || this.#orphan;
   }
 
   /** Everything that was taken for sending, by whichever reactor. */
@@ -151,7 +161,8 @@ export class Journey {
     this.#mayRun("message", place, connection);
     this.#expect(!this.endHandled, "a message after the end");
     const { state } = connection;
-    this.#expect(state.handled === this.handled.messages, `state of ${state.handled} messages`);
+    const handled = this.handled.messages - this.#handledBefore;
+    this.#expect(state.handled === handled, `state of ${state.handled} messages`);
     state.handled++;
     this.handled.take(content);
   }
@@ -190,6 +201,40 @@ export class Journey {
     if ((flags & GONE) !== 0) return;
     this.#expect(all && subscriptions.size === this.topics.size, "other topics than before");
     this.#expect(((flags & PAUSED) !== 0) === this.paused, `paused is not ${this.paused}`);
+    const address = remoteAddress && formatAddress(remoteAddress);
+    this.#expect(address === this.client?.address, `its peer is ${address}`);
+  }
+
+  // What happens to it when its thread dies.
+
+  /** It was at rest, and is on its way to another one. */
+  orphaned(): void {
+    this.#expect(!this.handling, "at rest while a message is handled");
+    this.#expect(!this.paused, "at rest while paused");
+    this.place = BETWEEN;
+    this.#orphan = true;
+    this.#handledBefore = this.handled.messages;
+    this.arrivals = 0;
+    this.openDrains = 0;
+    this.topics.clear();
+  }
+
+  /** Its connection has ended, and no handler is told. */
+  dies(): void {
+    this.place = ENDED;
+    this.died = true;
+    this.handling = false;
+    this.openDrains = 0;
+  }
+
+  adopted(place: number, connection: Traveller): void {
+    this.#expect(this.isUnderWay, `adopted, and was in ${this.place}`);
+    this.#orphan = false;
+    this.place = place;
+    this.connection = connection;
+    const { state, subscriptions, remoteAddress } = connection;
+    this.#expect(state.handled + state.arrivals === 0, "adopted with a state");
+    this.#expect(subscriptions.size === 0, "adopted with topics");
     const address = remoteAddress && formatAddress(remoteAddress);
     this.#expect(address === this.client?.address, `its peer is ${address}`);
   }

@@ -48,6 +48,8 @@ export interface MovingPlan
   readonly longestTransitMs: number;
   /** All reactors drain. */
   readonly drain: DrainPlan | undefined;
+  /** In each turn of a reactor that has connections its thread dies with this probability, before or after one of the turn's events, or at its end. */
+  readonly deathChance: number;
 }
 
 export function drawMovingPlan(random: Random): MovingPlan {
@@ -66,11 +68,12 @@ export function drawMovingPlan(random: Random): MovingPlan {
     styles: random.chance(0.5) ? TRAVELLER_STYLES : [random.pick(TRAVELLER_STYLES)],
     hasEnded: random.chance(0.4),
     peers: drawVisitors(random, connections),
-    moveChance: random.pick([0.05, 0.3, 1]),
+    moveChance: random.pick([0.02, 0.3, 1]),
     longestTransitMs: random.pick([0, 1, 30]),
     drain: random.chance(0.2)
       ? { atMs: random.fraction() * 1000, cutAfterMs: random.chance(0.3) ? 500 : undefined }
       : undefined,
+    deathChance: random.pick([0, 0.01, 0.1]),
   };
 }
 

@@ -1,10 +1,11 @@
 // A simulation of connections that move: two or three reactors in one simulated network, clients that send streams, faults,
 // and moves at moments that the seed draws; what is on its way between two reactors takes time, as a message to another
-// thread does, and goes through a structured clone.
+// thread does, and goes through a structured clone. Threads die, too, before or after an event of their driver (death.ts): what
+// was at rest goes on in another reactor, what was not has ended, and a new reactor takes the place.
 //
 // Oracles: the journey of each connection (journey.ts) at each event; after each round of turns each connection is in one
 // place, and what each reactor counts is what its connections hold. At the end each move was handed on or has stayed, once;
-// `closed` was told once for each connection; clients have read what was written, the whole of it where nothing broke;
+// `closed` was told once for each connection whose thread has not died with it; clients have read what was written, the whole of it where nothing broke;
 // all counts are zero.
 //
 // A run is one synchronous call, and must come from a callback of the event loop: see promises.ts.
@@ -13,12 +14,14 @@ import { Random } from "../../src/driver/random.ts";
 import { NO_FAULTS, type Occurrence } from "../../src/driver/simulated-faults.ts";
 import { SimulatedNetwork } from "../../src/driver/simulated-network.ts";
 import type { MovedConnection } from "../../src/reactor/moving.ts";
+import { movedOf } from "../../src/server/orphans.ts";
 import { Client } from "./client.ts";
+import { Death } from "./death.ts";
 import type { Journey } from "./journey.ts";
 import { drawMovingPlan, type MovingPlan } from "./moving-plan.ts";
 import { MovingServer, type MovingStage } from "./moving-server.ts";
 import { runTicks } from "./promises.ts";
-import { ADDRESS, MOST_ADVANCE_MS, SimulatedRun } from "./simulated-run.ts";
+import { ADDRESS, MOST_ADVANCE_MS, SimulatedRun, TARGET } from "./simulated-run.ts";
 
 export interface MovingOptions {
   readonly seed: number;
@@ -40,6 +43,10 @@ export interface MovingOutcome {
   readonly withInput: number;
   readonly withOutput: number;
   readonly withPause: number;
+  /** Threads that died, connections that did with them, and those that were at rest. */
+  readonly deaths: number;
+  readonly died: number;
+  readonly orphaned: number;
   /** Clients that kept to the rules and were shown to have read everything. */
   readonly complete: number;
 }
@@ -48,6 +55,9 @@ export interface MovingOutcome {
 const FAULTY_MS = 12_000;
 /** So many are begun at the most: whoever says nothing would move for ever. */
 const MOST_MOVES = 60;
+const MOST_DEATHS = 10;
+/** A thread dies within so many moments of a turn, if the turn has so many, or else at its end. */
+const MOST_MOMENTS = 8;
 /** Without faults and moves a client that keeps to the rules has all its answers by then. */
 const PATIENCE_MS = 600_000;
 /** More than every deadline of the plan, which is an hour each. */
@@ -67,7 +77,12 @@ class MovingRun extends SimulatedRun implements MovingStage {
   readonly ids = new Int32Array(1);
   readonly journeys = new Map<number, Journey>();
   protected readonly clients: readonly Client[];
-  protected readonly servers: readonly MovingServer[];
+  protected readonly servers: MovingServer[];
+  /** Those whose threads have died. */
+  readonly #dead: MovingServer[] = [];
+  /** In the place of such, and not listening yet. */
+  readonly #starting = new Set<MovingServer>();
+  #deathsLeft = 0;
   readonly #alter: MovingOptions["alter"];
   /** What is due between two turns. */
   #due: (() => void)[] = [];
@@ -75,9 +90,12 @@ class MovingRun extends SimulatedRun implements MovingStage {
   #thrown = 0;
   #reports = 0;
   /** Moves that have begun and not ended. */
-  #pending = 0;
+  readonly #pending = new Set<{ readonly from: MovingServer; readonly cancel: () => void }>();
   #between = 0;
-  readonly #sums = { moved: 0, stayed: 0, lost: 0, withInput: 0, withOutput: 0, withPause: 0 };
+  readonly #sums = {
+    ...{ moved: 0, stayed: 0, lost: 0, withInput: 0, withOutput: 0, withPause: 0 },
+    ...{ deaths: 0, died: 0, orphaned: 0 },
+  };
 
   constructor({ seed, trace, alter }: MovingOptions) {
     super(trace);
@@ -91,6 +109,7 @@ class MovingRun extends SimulatedRun implements MovingStage {
     this.trace(`plan ${JSON.stringify({ ...plan, wire: plan.wire.name })}`);
     this.servers = Array.from({ length: plan.reactors }, (_, n) => new MovingServer(this, n));
     this.listen();
+    this.#deathsLeft = MOST_DEATHS;
     this.clients = plan.peers.map(
       (peer) => new Client(this.network, random.fork(), peer, plan.wire, ADDRESS.port),
     );
@@ -150,8 +169,12 @@ class MovingRun extends SimulatedRun implements MovingStage {
     const over = () => {
       if (isOver) this.breach("a move has ended twice");
       isOver = true;
-      this.#pending--;
+      this.#pending.delete(pending);
     };
+    const cancel = () => {
+      isOver = true;
+    };
+    const pending = { from, cancel };
     const hand = (moved: MovedConnection) => {
       const clone = this.#cloned(moved);
       over();
@@ -162,10 +185,10 @@ class MovingRun extends SimulatedRun implements MovingStage {
       this.#sums.stayed++;
     };
     // It may have ended before this returns.
-    this.#pending++;
+    this.#pending.add(pending);
     const { connection } = journey;
     if (!from.reactor.moving.start(connection, hand, stayed)) {
-      this.#pending--;
+      this.#pending.delete(pending);
       return;
     }
     this.#movesLeft--;
@@ -188,15 +211,19 @@ class MovingRun extends SimulatedRun implements MovingStage {
   }
 
   #underWay(journey: Journey, moved: MovedConnection, from: number, to: number): void {
-    this.#between++;
     this.#sums.moved++;
     if (moved.input.length > 0) this.#sums.withInput++;
     if (moved.output.length > 0) this.#sums.withOutput++;
     if (moved.paused) this.#sums.withPause++;
+    this.#travel(journey, moved, [to, from]);
+  }
+
+  #travel(journey: Journey, moved: MovedConnection, first: readonly number[]): void {
+    this.#between++;
     const transitMs = this.random.fraction() * this.plan.longestTransitMs;
     this.later(transitMs, () => {
       this.#between--;
-      for (const place of [to, from, ...this.servers.keys()]) {
+      for (const place of [...first, ...this.servers.keys()]) {
         if (this.servers[place]?.reactor.moving.arrive(moved)) return;
       }
       this.trace(`${journey.id} has no place`);
@@ -204,6 +231,57 @@ class MovingRun extends SimulatedRun implements MovingStage {
       journey.lost = true;
       this.#sums.lost++;
     });
+  }
+
+  // Deaths.
+
+  /** A turn, in which its thread may die; how many events it delivered. */
+  #turn(server: MovingServer): number {
+    const mayDie = this.#deathsLeft > 0 && server.reactor.count > 0;
+    const dies = mayDie && this.random.chance(this.plan.deathChance);
+    if (dies) server.dying.in = this.random.between(1, MOST_MOMENTS);
+    try {
+      const delivered = server.reactor.turn(0);
+      server.settle(runTicks);
+      if (!dies) return delivered;
+    } catch (error) {
+      if (!(error instanceof Death)) throw error;
+    }
+    this.#die(server);
+    return 1;
+  }
+
+  /** Those at rest go on in other reactors; another one takes its place. */
+  #die(server: MovingServer): void {
+    this.#deathsLeft--;
+    this.#sums.deaths++;
+    const { place } = server;
+    const orphans = server.driver.die();
+    this.trace(`the thread of ${place} dies, and leaves ${orphans.map(({ id }) => id).join(", ")}`);
+    for (const { from, cancel } of this.#pending) if (from === server) cancel();
+    for (const each of this.#pending) if (each.from === server) this.#pending.delete(each);
+    this.#dead.push(server);
+    this.#starting.delete(server);
+    const next = new MovingServer(this, place);
+    this.servers[place] = next;
+    this.#starting.add(next);
+    void next.reactor.listen(TARGET).then(() => this.#starting.delete(next));
+    for (const orphan of orphans) {
+      const journey = this.journeys.get(orphan.id);
+      if (journey?.place !== place) {
+        this.breach(`${orphan.id} is left by the thread of ${place}, and is in ${journey?.place}`);
+        continue;
+      }
+      this.#sums.orphaned++;
+      journey.orphaned();
+      const moved = movedOf(orphan);
+      this.#travel(journey, this.#alter?.(moved) ?? moved, [(place + 1) % this.servers.length]);
+    }
+    for (const journey of this.journeys.values()) {
+      if (journey.place !== place) continue;
+      this.#sums.died++;
+      journey.dies();
+    }
   }
 
   // The run.
@@ -218,6 +296,8 @@ class MovingRun extends SimulatedRun implements MovingStage {
   }
 
   #drain(): void {
+    this.#deathsLeft = 0;
+    if (this.#starting.size > 0) return this.later(1, () => this.#drain());
     this.trace("drain");
     for (const journey of this.journeys.values()) journey.drained = true;
     for (const server of this.servers) server.drain();
@@ -228,14 +308,16 @@ class MovingRun extends SimulatedRun implements MovingStage {
     this.trace("all leave");
     this.network.faults = NO_FAULTS;
     this.#movesLeft = 0;
+    this.#deathsLeft = 0;
     const patience = this.nowMs + PATIENCE_MS;
     this.turnUntil(() => this.clients.every((client) => !this.#mustEnd(client)), patience);
     for (const client of this.clients) client.leave(this.#isDone(client));
     const isEmpty = () =>
-      this.#pending + this.#between === 0 &&
+      this.#pending.size + this.#between === 0 &&
       this.servers.every((server) => server.reactor.count === 0);
     const latestMs = this.nowMs + LATEST_MS;
     this.turnUntil(isEmpty, latestMs);
+    this.turnUntil(() => this.#starting.size === 0, latestMs);
     this.#drain();
     const { clock } = this.network;
     const isQuiet = () => clock.scheduled === 0 && this.servers.every((server) => server.isQuiet);
@@ -250,10 +332,7 @@ class MovingRun extends SimulatedRun implements MovingStage {
     this.#move();
     for (const server of this.servers) server.settle(runTicks);
     let delivered = 0;
-    for (const server of this.servers) {
-      delivered += server.reactor.turn(0);
-      server.settle(runTicks);
-    }
+    for (const server of [...this.servers]) delivered += this.#turn(server);
     this.#check();
     if (delivered === 0 && this.#due.length === 0) this.#advance();
   }
@@ -273,7 +352,8 @@ class MovingRun extends SimulatedRun implements MovingStage {
   #mustEnd(client: Client): boolean {
     const isServed = this.#journeyOf(client) !== undefined;
     const ends = client.isClean && client.plan.kind !== "waiting";
-    return this.lossless && isServed && ends && !this.#isDone(client);
+    const died = this.#journeyOf(client)?.died === true;
+    return this.lossless && isServed && !died && ends && !this.#isDone(client);
   }
 
   #journeyOf(client: Client): Journey | undefined {
@@ -301,17 +381,19 @@ class MovingRun extends SimulatedRun implements MovingStage {
 
   #checkEnd(): void {
     for (const server of this.servers) server.checkEnd();
-    const { moved, lost } = this.#sums;
-    const sum = (name: "departed" | "arrived" | "accepted" | "closed") =>
-      this.servers.reduce((total, server) => total + server.counters[name], 0);
+    const { moved, lost, died, orphaned } = this.#sums;
+    const all = [...this.servers, ...this.#dead];
+    const sum = (name: "departed" | "arrived" | "accepted" | "closed" | "adopted") =>
+      all.reduce((total, server) => total + server.counters[name], 0);
     const { openSockets, openListeners } = this.network;
     const zeros = {
       ...{ openSockets, openListeners },
-      pending: this.#pending,
+      pending: this.#pending.size,
       departed: sum("departed") - moved,
-      arrived: sum("arrived") - moved + lost,
+      arrived: sum("arrived") - moved - orphaned + lost,
+      adopted: Math.max(0, sum("adopted") - orphaned, orphaned - lost - sum("adopted")),
       accepted: sum("accepted") - this.journeys.size,
-      closed: sum("closed") - this.journeys.size + lost,
+      closed: sum("closed") - this.journeys.size + lost + died,
       reports: this.#reports - this.#thrown,
     };
     for (const [name, value] of Object.entries(zeros)) {
@@ -319,7 +401,8 @@ class MovingRun extends SimulatedRun implements MovingStage {
     }
     for (const journey of this.journeys.values()) {
       const { id, closings, openDrains, handling } = journey;
-      if (closings !== (journey.lost ? 0 : 1)) this.breach(`${id} was closed ${closings} times`);
+      if (closings !== (journey.lost || journey.died ? 0 : 1))
+        this.breach(`${id} was closed ${closings} times`);
       if (openDrains > 0) this.breach(`${openDrains} drained() of ${id} never resolve`);
       if (handling) this.breach(`a handler of ${id} never ends`);
     }

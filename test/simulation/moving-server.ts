@@ -16,6 +16,7 @@ import { Reactor } from "../../src/reactor/reactor.ts";
 import { formatAddress } from "../../src/sys/address.ts";
 import { arenaOf } from "./arenas.ts";
 import type { Client } from "./client.ts";
+import { mortal } from "./death.ts";
 import {
   Journey,
   type Scene,
@@ -50,15 +51,19 @@ export class MovingServer {
   readonly reactor: Reactor<unknown, unknown, Travels>;
   readonly place: number;
   isDrained = false;
+  /** After so many more events of its driver, and moments before one, its thread dies; 0: it does not. */
+  dying = { in: 0 };
   #drains = false;
   readonly #stage: MovingStage;
   readonly #counters = makeCounters(1);
+  readonly #rests: Int32Array;
 
   constructor(stage: MovingStage, place: number) {
     this.#stage = stage;
     this.place = place;
     const { plan, network } = stage;
     const { slots, limits, poison } = plan;
+    this.#rests = new Int32Array(slots);
     this.reactor = new Reactor<unknown, unknown, Travels>({
       handlers: this.#handlers(),
       limits,
@@ -68,8 +73,17 @@ export class MovingServer {
       slots,
       ids: stage.ids,
       poison,
-      makeDriver: (events) =>
-        new SimulatedDriver({ events, slots, outputBytes: limits.outputBytes }, network),
+      rests: this.#rests,
+      makeDriver: (events) => {
+        const { outputBytes } = limits;
+        const options = {
+          events: mortal(events, this.dying),
+          slots,
+          outputBytes,
+          rests: this.#rests,
+        };
+        return new SimulatedDriver(options, network);
+      },
     });
   }
 
@@ -166,6 +180,10 @@ export class MovingServer {
       ...(plan.hasEnded && { ended }),
       departed: (connection) => this.#departed(connection),
       arrived: (connection) => this.#arrived(connection),
+      adopted: (connection) => {
+        this.#stage.trace(`${connection.id} is adopted in ${this.place}`);
+        this.#of(connection).adopted(this.place, travellerOf(connection));
+      },
       closed: (connection, reason) => {
         this.#stage.trace(`${connection.id} closed in ${this.place}: ${reason}`);
         this.#of(connection).closed(this.place, connection, reason);
@@ -279,6 +297,7 @@ export class MovingServer {
     journey.handling = true;
     return new Promise((resolve) => {
       this.#stage.later(random.fraction() * LONGEST_SLEEP_MS, () => {
+        if (journey.isForsaken) return;
         then();
         journey.handling = false;
         resolve();
@@ -295,6 +314,7 @@ export class MovingServer {
   /** Wherever it is then; nobody can resume it while it is nowhere. */
   #resumeLater(journey: Journey): void {
     this.#stage.later(this.#stage.random.fraction() * LONGEST_SLEEP_MS, () => {
+      if (journey.died) return;
       if (journey.isUnderWay) this.#resumeLater(journey);
       else if (!journey.isOver) journey.resume();
     });
@@ -304,7 +324,7 @@ export class MovingServer {
     const { random } = this.#stage;
     if (random.chance(0.5)) return;
     this.#stage.later(random.fraction() * LONGEST_SLEEP_MS, () => {
-      journey.send(letters(random, random.between(1, 200)));
+      if (!journey.isForsaken) journey.send(letters(random, random.between(1, 200)));
     });
   }
 

@@ -10,6 +10,7 @@ import { MOVING_PLANTS, type MovingPlant } from "./moving-plants.ts";
 import { type MovingOutcome, simulateMoves } from "./moving-run.ts";
 import { onEventLoop } from "./promises.ts";
 import { assertReproducible } from "./reproducible.ts";
+import { RESTING_PLANTS } from "./resting-plants.ts";
 
 const SEEDS = Number(process.env.SLUICE_SEEDS ?? 300);
 const FIRST_SEED = Number(process.env.SLUICE_FIRST_SEED ?? 1);
@@ -22,7 +23,7 @@ describe("moves, simulated", () => {
     const occurred = noOccurrences();
     const sums = {
       ...{ connections: 0, messages: 0, moved: 0, stayed: 0, lost: 0, complete: 0 },
-      ...{ withInput: 0, withOutput: 0, withPause: 0 },
+      ...{ withInput: 0, withOutput: 0, withPause: 0, deaths: 0, died: 0, orphaned: 0 },
     };
     for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) {
       const outcome = await simulateSeed(seed);
@@ -41,7 +42,7 @@ describe("moves, simulated", () => {
     await assertReproducible(traced);
   });
 
-  for (const plant of MOVING_PLANTS) {
+  for (const plant of [...MOVING_PLANTS, ...RESTING_PLANTS]) {
     it(`finds a planted bug: ${plant.name}`, async (test) => {
       const seed = await firstFound(plant);
       assert.ok(seed !== undefined, `not within ${PLANTED_SEEDS} seeds`);

@@ -12,6 +12,8 @@ export class Breach extends Error {
 
 export const ADDRESS: InternetAddress = { family: "ipv4", host: "0.0.0.0", port: 7000 };
 export const MOST_ADVANCE_MS = 1000;
+/** Where every reactor listens. */
+export const TARGET = { address: ADDRESS, backlog: 64, options: { reusePort: true } };
 const MOST_STEPS = 100_000;
 /** Of the breaches of a run, so many are told. */
 const MOST_TOLD = 5;
@@ -54,9 +56,8 @@ export abstract class SimulatedRun {
   }
 
   protected listen(): void {
-    const target = { address: ADDRESS, backlog: 64, options: { reusePort: true } };
     let listening = 0;
-    for (const { reactor } of this.servers) void reactor.listen(target).then(() => listening++);
+    for (const { reactor } of this.servers) void reactor.listen(TARGET).then(() => listening++);
     this.turnUntil(() => listening === this.servers.length);
   }
 
