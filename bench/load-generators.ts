@@ -1,5 +1,6 @@
-// `npm run bench:load`: is `sluice load` fast enough that a C server is the bottleneck? It and the C generators, on epoll and
-// io_uring, in turns against the C server on io_uring: messages/s as ratios to the C generator on epoll in the same round.
+// `npm run bench:load -- [--rounds 3] [--seconds 3]`: is `sluice load` fast enough that a C server is the bottleneck? It and the C
+// generator on io_uring, by turns, against the C server on io_uring: messages/s as ratios to the C generator on epoll right
+// before and right after.
 //
 // All of them compare every byte. Server and generator have a core each. Beside the rate stands what a message costs the
 // generator in CPU: the rate is bounded by the slower one of generator and server, and by whoever else has their cores.
@@ -23,7 +24,10 @@ const SCENARIOS = [
 type Scenario = (typeof SCENARIOS)[number];
 
 const BASE = "C epoll";
-const GENERATORS = [BASE, "C io_uring", "sluice load"] as const;
+const OTHERS = ["C io_uring", "sluice load"] as const;
+type Generator = typeof BASE | (typeof OTHERS)[number];
+/** Code is compiled by then; also before the C generators' window, so that all meet the same. */
+const WARMUP_SECONDS = "3";
 
 command(import.meta.url);
 const { values } = parseArgs({
@@ -39,7 +43,7 @@ interface Figures {
 }
 
 async function measure(
-  generator: (typeof GENERATORS)[number],
+  generator: Generator,
   server: RunningServer,
   scenario: Scenario,
 ): Promise<Figures> {
@@ -47,7 +51,7 @@ async function measure(
   const shape = ["--connections", connections, "--size", size, "--depth", depth].map(String);
   if (generator === "sluice load") return sluiceLoad(server.port, shape);
   const engine = generator === "C epoll" ? "epoll" : "io_uring";
-  const times = ["--seconds", values.seconds, "--warmup", "1"];
+  const times = ["--seconds", values.seconds, "--warmup", WARMUP_SECONDS];
   const mode = ["--mode", "closed", "--verify", "--engine", engine];
   const result = await runLoad(server, [...mode, ...shape, ...times]);
   const cpuUs = (result.load.busy * 1e6) / result.messagesPerSecond;
@@ -56,8 +60,19 @@ async function measure(
 
 async function sluiceLoad(port: number, shape: readonly string[]): Promise<Figures> {
   const main = `${rootDirectory}src/cli/main.ts`;
-  const times = ["--duration", `${values.seconds}s`, "--warm-up", "1s", "--threads", "1"];
-  const args = [main, "load", String(port), ...shape, ...times, "--json", "-", "--quiet"];
+  const times = ["--duration", `${values.seconds}s`, "--warm-up", `${WARMUP_SECONDS}s`];
+  const args = [
+    main,
+    "load",
+    String(port),
+    ...shape,
+    ...times,
+    "--threads",
+    "1",
+    "--json",
+    "-",
+    "--quiet",
+  ];
   const child = spawn("taskset", ["-c", String(LOAD_CORE), process.execPath, ...args], {
     stdio: ["ignore", "pipe", "inherit"],
   });
@@ -69,19 +84,32 @@ async function sluiceLoad(port: number, shape: readonly string[]): Promise<Figur
   return { perSecond: stage.messagesPerSecond, cpuUs: (cpuMs * 1000) / stage.messages };
 }
 
-async function round(scenario: Scenario): Promise<Map<string, Figures>> {
+/** What a generator had, and as ratios to the base around it. */
+interface Turn extends Figures {
+  readonly generator: Generator;
+  readonly rateRatio: number;
+  readonly cpuRatio: number;
+}
+
+async function round(scenario: Scenario): Promise<Turn[]> {
   const reference = servers.find(({ name }) => name === REFERENCE);
   if (reference === undefined) throw new Error(`there is no server ${REFERENCE}`);
   const server = await startServer(reference);
-  const figures = new Map<string, Figures>();
   try {
-    for (const generator of GENERATORS) {
-      figures.set(generator, await measure(generator, server, scenario));
+    const turns: Turn[] = [];
+    let before = await measure(BASE, server, scenario);
+    for (const generator of OTHERS) {
+      const own = await measure(generator, server, scenario);
+      const after = await measure(BASE, server, scenario);
+      const ratio = (key: keyof Figures) => (2 * own[key]) / (before[key] + after[key]);
+      turns.push({ generator, ...own, rateRatio: ratio("perSecond"), cpuRatio: ratio("cpuUs") });
+      turns.push({ generator: BASE, ...after, rateRatio: 1, cpuRatio: 1 });
+      before = after;
     }
+    return turns;
   } finally {
     await server.stop();
   }
-  return figures;
 }
 
 async function main(): Promise<void> {
@@ -89,20 +117,17 @@ async function main(): Promise<void> {
   for (const scenario of SCENARIOS) {
     const { connections, size, depth } = scenario;
     console.log(`${connections} connections, ${size} bytes, ${depth} in flight`);
-    const rounds: Map<string, Figures>[] = [];
-    for (let n = 0; n < Number(values.rounds); n++) rounds.push(await round(scenario));
-    for (const generator of GENERATORS) {
-      const of = (figure: (all: Map<string, Figures>) => number) => median(rounds.map(figure)) ?? 0;
-      const figure = (all: Map<string, Figures>, name: string, key: keyof Figures) =>
-        all.get(name)?.[key] ?? Number.NaN;
-      const rate = of((all) => figure(all, generator, "perSecond"));
-      const ratio = of(
-        (all) => figure(all, generator, "perSecond") / figure(all, BASE, "perSecond"),
-      );
-      const cpuUs = of((all) => figure(all, generator, "cpuUs"));
-      const cpuRatio = of((all) => figure(all, generator, "cpuUs") / figure(all, BASE, "cpuUs"));
+    const turns: Turn[] = [];
+    for (let n = 0; n < Number(values.rounds); n++) turns.push(...(await round(scenario)));
+    for (const generator of [BASE, ...OTHERS]) {
+      const of = (figure: (turn: Turn) => number) =>
+        median(turns.filter((turn) => turn.generator === generator).map(figure)) ?? Number.NaN;
+      const rate = of(({ perSecond }) => perSecond).toFixed(0);
+      const rateRatio = of((turn) => turn.rateRatio).toFixed(2);
+      const cpuUs = of((turn) => turn.cpuUs).toFixed(3);
+      const cpuRatio = of((turn) => turn.cpuRatio).toFixed(2);
       console.log(
-        `  ${generator.padEnd(12)} ${rate.toFixed(0).padStart(9)}/s (${ratio.toFixed(2)})  ${cpuUs.toFixed(3)} µs CPU a message (${cpuRatio.toFixed(2)})`,
+        `  ${generator.padEnd(12)} ${rate.padStart(9)}/s (${rateRatio})  ${cpuUs} µs CPU a message (${cpuRatio})`,
       );
     }
   }
