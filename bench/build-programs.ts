@@ -3,16 +3,15 @@
 // indispensable; what else cannot be had is reported as missing, with the reason.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync } from "node:fs";
+import { cratesHere, NETTY_LIBRARY } from "../src/lab/experiments/peer-libraries.ts";
 import {
   benchDirectory,
   buildDirectory,
   builtProgram,
   bunProgram,
-  debianCrates,
   denoProgram,
   nettyClasses,
   nettyClassPath,
-  nettyLibrary,
 } from "./paths.ts";
 
 /** By name of the server: why it cannot take part. */
@@ -59,15 +58,9 @@ function buildGo(missing: Missing): void {
 }
 
 function buildTokio(missing: Missing): void {
-  const crates = existsSync(debianCrates)
-    ? [
-        ...["--offline", "--config", 'source.crates-io.replace-with="debian"'],
-        ...["--config", `source.debian.directory=${JSON.stringify(debianCrates)}`],
-      ]
-    : [];
   const failure = run(
     "cargo",
-    ["build", "--release", "--quiet", "--target-dir", builtProgram("tokio-echo"), ...crates],
+    ["build", "--release", "--quiet", "--target-dir", builtProgram("tokio-echo"), ...cratesHere()],
     `${benchDirectory}peers/tokio-echo`,
   );
   if (failure === undefined) return;
@@ -79,9 +72,9 @@ function buildTokio(missing: Missing): void {
 
 function buildNetty(missing: Missing): void {
   const source = `${benchDirectory}peers/netty-echo/Echo.java`;
-  const failure = existsSync(nettyLibrary)
+  const failure = existsSync(NETTY_LIBRARY)
     ? run("javac", ["-d", nettyClasses, "-cp", nettyClassPath, source], benchDirectory)
-    : `${nettyLibrary} is not there (Debian's libnetty-java)`;
+    : `${NETTY_LIBRARY} is not there (Debian's libnetty-java)`;
   if (failure !== undefined) missing.set("netty", `not built: ${failure}`);
 }
 

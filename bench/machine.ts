@@ -1,9 +1,9 @@
 // Where and with what it was measured. Without this no figure means anything.
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
-import { dirname } from "node:path";
-import { benchDirectory, bunProgram, denoProgram, nettyLibrary, rootDirectory } from "./paths.ts";
+import { nettyVersion } from "../src/lab/experiments/peer-libraries.ts";
+import { benchDirectory, bunProgram, denoProgram, rootDirectory } from "./paths.ts";
 
 export interface Machine {
   readonly cpu: string;
@@ -28,7 +28,7 @@ export function describeMachine(): Machine {
       Deno: firstLine(denoProgram, ["--version"]),
       Go: firstLine("go", ["version"]),
       tokio: tokioVersion(),
-      Netty: nettyVersion(),
+      Netty: `${nettyVersion()}, ${firstLine("java", ["--version"])}`,
       "C compiler": firstLine("cc", ["--version"]),
       liburing: liburingVersion(),
       Redis: firstLine("redis-server", ["--version"]),
@@ -74,14 +74,6 @@ function tokioVersion(): string {
   if (!existsSync(lock)) return "not there";
   const [, version] = /name = "tokio"\nversion = "(.*)"/.exec(readFileSync(lock, "utf8")) ?? [];
   return version === undefined ? "not there" : `${version}, ${firstLine("rustc", ["--version"])}`;
-}
-
-function nettyVersion(): string {
-  if (!existsSync(nettyLibrary)) return "not there";
-  // A second name of the same file has the version in it.
-  const names = readdirSync(dirname(nettyLibrary)).join("\n");
-  const [, version = "of unknown version"] = /^netty-common-(.+)\.jar$/m.exec(names) ?? [];
-  return `${version}, ${firstLine("java", ["--version"])}`;
 }
 
 function firstLine(program: string, parameters: readonly string[]): string {

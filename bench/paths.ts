@@ -1,5 +1,6 @@
 // Where the benchmark's things are, independent of the directory it is started in.
 import { fileURLToPath } from "node:url";
+import { nettyClassPath as classPathWith } from "../src/lab/experiments/peer-libraries.ts";
 
 export const rootDirectory = fileURLToPath(new URL("..", import.meta.url));
 export const benchDirectory = fileURLToPath(new URL(".", import.meta.url));
@@ -12,18 +13,7 @@ export const bunProgram = `${benchDirectory}node_modules/@oven/bun-linux-${
 }/bin/bun`;
 export const denoProgram = `${benchDirectory}node_modules/@deno/linux-x64-glibc/deno`;
 
-/** Where Debian's libnetty-java puts them. */
-const javaLibraries = "/usr/share/java";
-export const nettyLibrary = `${javaLibraries}/netty-common.jar`;
 export const nettyClasses = `${buildDirectory}/netty-echo`;
-export const nettyClassPath: string = [
-  ...["common", "buffer", "transport", "resolver", "transport-native-unix-common"],
-  "transport-native-epoll",
-]
-  .map((part) => `${javaLibraries}/netty-${part}.jar`)
-  .concat(`${javaLibraries}/jctools-core.jar`, nettyClasses)
-  .join(":");
+export const nettyClassPath: string = classPathWith(nettyClasses);
 
-/** Where Debian's librust-*-dev packages put their sources; elsewhere cargo fetches them itself. */
-export const debianCrates = "/usr/share/cargo/registry";
 export const tokioProgram = `${buildDirectory}/tokio-echo/release/tokio-echo`;

@@ -23,7 +23,8 @@ const OPEN = EXPERIMENTS.flatMap(({ name, closed }) => (closed === undefined ? [
 const HELP = `Usage: sluice lab [EXPERIMENT…] [OPTIONS]
 
 Runs experiments with servers in processes of their own, in interleaved rounds, and writes one HTML file with plots, what is
-seen in them, and the raw data. Without a name: models and cpu-bound (--quick: with race and pool-starvation).
+seen in them, and the raw data. Without a name: models and cpu-bound, which take about a quarter of an hour (--quick: with race
+and pool-starvation). How long it is going to take is said at the beginning.
 
 ${rows}
   all
@@ -35,8 +36,8 @@ ${rows}
   --connections N,… connections to go through
   --cost N,…        CPU costs of a message to go through, in µs
   --rounds N        (default 3; --quick: 2)
-  --duration T      of each run, what is measured (default 2s; --quick: 400ms)
-  --warm-up T       before it (default 500ms; --quick: 150ms)
+  --duration T      of each run, what is measured (default 1s; --quick: 400ms)
+  --warm-up T       before it (default 300ms; --quick: 150ms)
   --threads N       generator threads (default: half of the cores)
   --seed N          of everything that is drawn (default 1)
   --out FILE        the report (default sluice-lab.html)
@@ -125,8 +126,8 @@ function plannedJob(values: Values, names: readonly string[], args: readonly str
       quick,
       rounds: integerOption("rounds", values.rounds, 1, 100) ?? (quick ? 2 : 3),
       ...untilWhen(quick && values.rounds === undefined),
-      durationMs: durationOption("duration", values.duration) ?? (quick ? 400 : 2000),
-      warmUpMs: durationOption("warm-up", values["warm-up"]) ?? (quick ? 150 : 500),
+      durationMs: durationOption("duration", values.duration) ?? (quick ? 400 : 1000),
+      warmUpMs: durationOption("warm-up", values["warm-up"]) ?? (quick ? 150 : 300),
       seed: integerOption("seed", values.seed, 0, 0xffff_ffff) ?? 1,
       connections: numbersOption("connections", values.connections, MOST_CONNECTIONS),
       costsUs: numbersOption("cost", values.cost, MOST_COST_US),

@@ -20,6 +20,8 @@ export interface Contender {
   /** Before a load of so many connections, where that takes longer than a load should wait. */
   warmUp?(server: StartedServer, connections: number): Promise<void>;
   readonly version: string;
+  /** That are started with it, or as its connections come; 1 where nothing is known. */
+  readonly threads?: number;
   /** More connections are more than it can serve at a time. */
   readonly mostConnections: number;
 }
@@ -42,6 +44,8 @@ export interface SluiceServer extends ModelChoice {
 
 /** Models with blocking threads have one for each connection at the most: beyond this a start takes minutes. */
 export const MOST_THREADS = 256;
+/** As above, where nobody has asked for more: threads start for some ten seconds then, each time. */
+export const USUAL_THREADS = 64;
 /** Far more than one takes to start. */
 const THREAD_START_MS = 2000;
 
@@ -89,6 +93,7 @@ export function sluiceServer(server: SluiceServer): Contender {
     ready: '"event":"listening"',
     version: `${sluiceVersion()} on Node ${process.version}`,
     ...(model === "thread-per-connection" && { warmUp: startThreads }),
+    threads: threads ?? 1,
     mostConnections: blocks(model) ? (threads ?? MOST_THREADS) : Number.POSITIVE_INFINITY,
   };
 }

@@ -4,6 +4,7 @@ import { experimentNamed } from "./experiments/choose-experiment.ts";
 import type { ModelsAndDrivers } from "./experiments/experiment.ts";
 import { type ExperimentResult, LAB_SCHEMA, type LabResult } from "./lab-result.ts";
 import { describeMachine, sluiceVersion } from "./machine.ts";
+import { type Expected, expectedText, Rehearsal } from "./rehearsal.ts";
 import { type LabSettings, secondsSince, Workbench } from "./workbench.ts";
 
 export interface LabJob {
@@ -27,6 +28,7 @@ export async function runLab(
   const startMs = performance.now();
   const chosen = job.experiments.map(experimentNamed);
   const experiments: ExperimentResult[] = [];
+  say(announcement(job, await expectedOf(job)));
   for (const experiment of chosen) {
     if (signal.aborted) break;
     const bench = new Workbench(experiment.name, job.settings, signal, (line) =>
@@ -48,4 +50,16 @@ export async function runLab(
     experiments,
     interrupted: signal.aborted,
   };
+}
+
+/** How much all of it is going to be, without starting anything. @throws OptionError for an experiment that does not exist */
+export async function expectedOf(job: LabJob): Promise<Expected> {
+  const rehearsal = new Rehearsal(job.settings, new AbortController().signal);
+  for (const name of job.experiments) await experimentNamed(name).run(rehearsal, job.choice);
+  return rehearsal.expected;
+}
+
+function announcement({ experiments, settings }: LabJob, expected: Expected): string {
+  const rounds = settings.rounds === 1 ? "1 round" : `${settings.rounds} rounds`;
+  return `${experiments.join(", ")} in ${rounds}: ${expectedText(expected)} on two cores with nothing else to do; Ctrl-C writes what there is by then`;
 }

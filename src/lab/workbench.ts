@@ -67,7 +67,26 @@ export interface Sweep {
   readonly points: readonly Point[];
 }
 
-export class Workbench {
+/** What an experiment works on: the workbench, or the rehearsal that says beforehand how long it takes. */
+export interface Bench {
+  readonly settings: LabSettings;
+  readonly signal: AbortSignal;
+  /** Nothing is started, built or measured: what would be is counted. */
+  readonly rehearses: boolean;
+  /** Every contender at every point, round by round. One that fails costs itself its further points, nobody else. */
+  sweep(sweep: Sweep): Promise<void>;
+  /** Whether there is time for this round: a quick look that takes long is none. What is left out is named. */
+  mayBegin(round: number, part: string): boolean;
+  /** A run that is no load on a server. */
+  record(run: Omit<LabRun, "load">, line: string): void;
+  /** Names what could not be run; the same thing of several rounds once. */
+  miss(missing: Missing): void;
+  /** In a rehearsal: so many runs that are no sweep take so long together. */
+  expect(runs: number, ms: number): void;
+}
+
+export class Workbench implements Bench {
+  readonly rehearses = false;
   readonly settings: LabSettings;
   readonly signal: AbortSignal;
   /** Resolves once `signal` is aborted. */
@@ -105,7 +124,6 @@ export class Workbench {
     };
   }
 
-  /** Every contender at every point, round by round. One that fails costs itself its further points, nobody else. */
   async sweep(sweep: Sweep): Promise<void> {
     for (const contender of sweep.contenders) this.#introduce(contender);
     for (let round = 1; round <= this.settings.rounds; round++) {
@@ -119,7 +137,6 @@ export class Workbench {
     }
   }
 
-  /** Whether there is time for this round: a quick look that takes long is none. What is left out is named. */
   mayBegin(round: number, part: string): boolean {
     if (this.#late(part, "everybody")) return false;
     if (round === 1 || performance.now() < this.settings.repeatUntilMs) return true;
@@ -136,7 +153,6 @@ export class Workbench {
     return true;
   }
 
-  /** A run that is no load on a server. */
   record(run: Omit<LabRun, "load">, line: string): void {
     if (!this.#contenders.has(run.contender)) {
       this.#contenders.set(run.contender, { name: run.contender, command: "", version: "" });
@@ -145,7 +161,6 @@ export class Workbench {
     this.say(`${run.part}, round ${run.round}, ${run.contender}: ${line}`);
   }
 
-  /** Names what could not be run; the same thing of several rounds once. */
   miss(missing: Missing): void {
     const { part, contender, x, reason } = missing;
     const known = this.#missing.some(
@@ -154,6 +169,10 @@ export class Workbench {
     if (known) return;
     this.#missing.push(missing);
     this.say(`${part}, ${contender}${x === null ? "" : ` at ${x}`}: left out: ${reason}`);
+  }
+
+  expect(): void {
+    // It is measured instead.
   }
 
   say(line: string): void {

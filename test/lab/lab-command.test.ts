@@ -46,6 +46,18 @@ async function ended(lab: Child) {
 }
 
 describe("sluice lab", { concurrency: 3 }, () => {
+  test("says first how many runs it makes, and makes so many", async (t) => {
+    const path = folder(t);
+    const files = ["--out", join(path, "lab.html"), "--json", join(path, "lab.json")];
+    const args = ["models", "too-many-threads", "--model", "event-loop", "--driver", "portable"];
+    const lab = Child.cli(t, "lab", ...args, ...SHORT, "--connections", "1,2", ...files);
+    assert.deepEqual(await ended(lab), { code: 0, signal: null }, lab.story());
+    const result: LabResult = JSON.parse(readFileSync(join(path, "lab.json"), "utf8"));
+    const runs = result.experiments.flatMap((experiment) => experiment.runs).length;
+    const [first = ""] = lab.stderrLines;
+    assert.match(first, new RegExp(`^models, too-many-threads in 2 rounds: ${runs} runs, about `));
+  });
+
   test("rounds are interleaved, a server of one's own takes part, one that fails is named", async (t) => {
     const path = folder(t);
     const json = join(path, "lab.json");
@@ -124,7 +136,7 @@ describe("sluice lab", { concurrency: 3 }, () => {
       LONG_MS,
     );
     await until(
-      () => lab.stderrLines.length > 0,
+      () => lab.stderrLines.some((line) => line.includes("round 1")),
       () => `a run ${lab.story()}`,
       LONG_MS,
     );

@@ -37,8 +37,8 @@ export const cpuBound: Experiment = {
   async run(bench, choice) {
     const { quick, costsUs, durationMs } = bench.settings;
     const connections = quick ? 8 : 16;
-    const costs = costsUs ?? (quick ? [100, 2000] : [1, 10, 100, 1000, 5000]);
-    const few = quick ? [20_000] : [1000, 5000, 20_000, 50_000];
+    const costs = costsUs ?? (quick ? [100, 2000] : [1, 100, 1000, 5000]);
+    const few = quick ? [20_000] : [1000, 5000, 20_000];
     const all = [...new Set([...costs, ...few])];
     const bytesOf = (cost: number) => FIRST_BYTES + 1 + all.indexOf(cost);
     const load = { workload: "lines" as const, connections };

@@ -4,7 +4,7 @@ import type { DriverChoice } from "../../driver/choose-driver.ts";
 import type { ModelName } from "../../server/options.ts";
 import type { ExperimentResult } from "../lab-result.ts";
 import type { Card } from "../report/plot.ts";
-import type { Workbench } from "../workbench.ts";
+import type { Bench } from "../workbench.ts";
 
 export interface Experiment {
   readonly name: string;
@@ -16,8 +16,8 @@ export interface Experiment {
   readonly method: string;
   /** Why no server of the command line can take part; undefined where each that answers lines with themselves can. */
   readonly closed?: string;
-  /** Resolves when it is over, or the workbench's signal is aborted. */
-  run(bench: Workbench, choice: ModelsAndDrivers): Promise<void>;
+  /** Resolves when it is over, or the workbench's signal is aborted. Where the bench rehearses, nothing is started. */
+  run(bench: Bench, choice: ModelsAndDrivers): Promise<void>;
   cards(result: ExperimentResult): Card[];
 }
 

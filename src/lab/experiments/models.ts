@@ -9,10 +9,11 @@ import {
   ownModule,
   refusedDrivers,
   sluiceServer,
+  USUAL_THREADS,
 } from "../contender.ts";
 import { sweepCards } from "../report/cards.ts";
 import type { PartAbout } from "../report/plot.ts";
-import type { Workbench } from "../workbench.ts";
+import type { Bench } from "../workbench.ts";
 import type { Experiment, ModelsAndDrivers } from "./experiment.ts";
 
 export const CONNECTIONS: PartAbout = {
@@ -26,8 +27,7 @@ export const models: Experiment = {
   summary: "the same handler and load under every model and driver, over connections",
   question:
     "The same handler, which answers each line with itself, under every concurrency model: who owns a socket, and how many threads there are, is all that differs. What does that do to throughput, waiting, memory and threads as connections grow?",
-  method:
-    "A closed loop: each connection sends a line of 64 bytes, waits for its answer, and sends the next. Models whose threads block have a thread for each connection; the others have one for each core.",
+  method: `A closed loop: each connection sends a line of 64 bytes, waits for its answer, and sends the next. Models whose threads block have a thread for each connection, up to ${USUAL_THREADS} (${MOST_THREADS} where --connections asks for them); the others have one for each core.`,
   async run(bench, choice) {
     const { quick, connections } = bench.settings;
     const counts = connections ?? (quick ? [1, 4, 16] : [1, 4, 16, 64, 256, 1000]);
@@ -45,7 +45,7 @@ export const models: Experiment = {
 
 /** Every model and driver with the lab's handler; refused drivers are named. */
 export function echoContenders(
-  bench: Workbench,
+  bench: Bench,
   { models: names, drivers, bestDriver }: ModelsAndDrivers,
   counts: readonly number[],
   part = CONNECTIONS.part,
@@ -53,7 +53,8 @@ export function echoContenders(
   for (const { driver, reason } of refusedDrivers(drivers)) {
     bench.miss({ part, contender: driver, x: null, reason });
   }
-  const served = counts.filter((count) => count <= MOST_THREADS);
+  const most = bench.settings.connections === undefined ? USUAL_THREADS : MOST_THREADS;
+  const served = counts.filter((count) => count <= most);
   const blocking = Math.max(...served, 1);
   return modelChoices(names, drivers, bestDriver).map(({ model, driver }) =>
     sluiceServer({

@@ -1,11 +1,14 @@
 // The programs that Sluice is held against, as contenders: what is on this machine, with its version, and what is missing, with
-// the reason. C and Go are built from the repository's benchmark into a folder that the caller removes.
+// the reason. C, Go, Rust and Java are built from the repository's benchmark into a folder that the caller removes; without a folder
+// nothing is built, and whatever could be is taken as if it were.
 
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Contender, programVersion } from "../contender.ts";
+import { cratesHere, NETTY_LIBRARY, nettyClassPath, nettyVersion } from "./peer-libraries.ts";
 
 export interface Peers {
   readonly contenders: readonly Contender[];
@@ -19,7 +22,7 @@ const NOT_PUBLISHED = "its source is in Sluice's repository, not in the package"
 type Found = Contender | { readonly name: string; readonly reason: string };
 
 /** Echo servers: whatever comes goes back. */
-export function echoPeers(folder: string): Peers {
+export function echoPeers(folder: string | undefined): Peers {
   return sorted([
     built("C, io_uring", "echo-uring", ["-luring", "-pthread"], folder),
     built("C, epoll", "echo-epoll", [], folder),
@@ -34,6 +37,8 @@ export function echoPeers(folder: string): Peers {
       [...["run", "--no-check", "--no-config", "--allow-net"]],
     ),
     go(folder),
+    tokio(folder),
+    netty(folder),
   ]);
 }
 
@@ -118,28 +123,74 @@ function inPath(program: string): string[] {
   return (process.env.PATH ?? "").split(delimiter).map((folder) => join(folder, program));
 }
 
-function built(name: string, source: string, libraries: readonly string[], folder: string): Found {
+function built(
+  name: string,
+  source: string,
+  libraries: readonly string[],
+  folder: string | undefined,
+): Found {
   const file = join(BENCH, "c", `${source}.c`);
   if (!existsSync(file)) return { name, reason: NOT_PUBLISHED };
   const compiler = programVersion("cc", "--version");
   if (compiler === undefined) return { name, reason: "there is no C compiler (cc)" };
-  const program = join(folder, source);
-  const failed = make("cc", ["-O2", "-o", program, file, ...libraries], BENCH);
+  const program = join(folder ?? "", source);
+  const args = ["-O2", "-o", program, file, ...libraries];
+  const failed = folder === undefined ? undefined : make("cc", args, BENCH);
   return failed === undefined
     ? contender(name, [program, "{port}"], compiler)
     : { name, reason: failed };
 }
 
-function go(folder: string): Found {
+function go(folder: string | undefined): Found {
   const name = "Go";
   const source = join(BENCH, "peers/go-echo");
   if (!existsSync(source)) return { name, reason: NOT_PUBLISHED };
   const version = programVersion("go", "version");
   if (version === undefined) return { name, reason: "it is not installed" };
-  const program = join(folder, "go-echo");
-  const failed = make("go", ["build", "-o", program, "."], source);
+  const program = join(folder ?? "", "go-echo");
+  const failed =
+    folder === undefined ? undefined : make("go", ["build", "-o", program, "."], source);
   return failed === undefined
     ? contender(name, [program, "{port}"], version)
+    : { name, reason: failed };
+}
+
+/** With a thread a core. */
+function tokio(folder: string | undefined): Found {
+  const name = "tokio";
+  const source = join(BENCH, "peers/tokio-echo");
+  if (!existsSync(source)) return { name, reason: NOT_PUBLISHED };
+  const version = programVersion("cargo", "--version");
+  if (version === undefined) return { name, reason: "there is no cargo, which builds it" };
+  const target = join(folder ?? "", "tokio");
+  const args = ["build", "--release", "--quiet", "--target-dir", target, ...cratesHere()];
+  const failed = folder === undefined ? undefined : make("cargo", args, source);
+  const program = join(target, "release/tokio-echo");
+  return failed === undefined
+    ? contender(name, [program, "{port}", String(availableParallelism())], version)
+    : { name, reason: `${failed} (where there is no network: Debian's librust-tokio-dev)` };
+}
+
+/** With a thread a core. */
+function netty(folder: string | undefined): Found {
+  const name = "Netty";
+  const source = join(BENCH, "peers/netty-echo/Echo.java");
+  if (!existsSync(source)) return { name, reason: NOT_PUBLISHED };
+  if (!existsSync(NETTY_LIBRARY)) {
+    return { name, reason: `${NETTY_LIBRARY} is not there (Debian's libnetty-java)` };
+  }
+  const java = programVersion("java", "-version");
+  if (java === undefined) return { name, reason: "there is no Java" };
+  const classes = join(folder ?? "", "netty");
+  const path = nettyClassPath(classes);
+  const args = ["-d", classes, "-cp", path, source];
+  const failed = folder === undefined ? undefined : make("javac", args, BENCH);
+  return failed === undefined
+    ? contender(
+        name,
+        ["java", "-cp", path, "Echo", "{port}", String(availableParallelism())],
+        `Netty ${nettyVersion()}, ${java}`,
+      )
     : { name, reason: failed };
 }
 

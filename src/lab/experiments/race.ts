@@ -25,6 +25,9 @@ const TIMES: Readonly<Record<RaceKind, number>> = {
   mutex: 1_200_000,
   atomic: 12_000_000,
 };
+/** What a run takes on two cores. */
+const RUN_MS = 1000;
+const QUICK_RUN_MS = 350;
 const THREADS: PartAbout = {
   part: "threads",
   x: { label: "threads", unit: "count", scale: "log" },
@@ -57,6 +60,8 @@ export const race: Experiment = {
     const most = Math.max(availableParallelism() * 2, 4);
     const threads = [1, 2, 4, 8, 16, 32].filter((n) => n <= most);
     const kinds = Object.keys(KINDS) as RaceKind[];
+    const runs = rounds * kinds.length * threads.length;
+    if (bench.rehearses) return bench.expect(runs, runs * (quick ? QUICK_RUN_MS : RUN_MS));
     for (let round = 1; round <= rounds; round++) {
       if (!bench.mayBegin(round, THREADS.part)) return;
       for (const kind of round % 2 === 1 ? kinds : kinds.toReversed()) {
