@@ -58,7 +58,7 @@ export interface ServiceShape {
 export interface CallOptions extends RequestOptions {
   /**
    * The call may be sent again when a connection was cut before its answer: the server executes what has the same key once.
-   * `true` makes a key.
+   * 1 to 64 bytes of UTF-8, RangeError for others; `true` makes a key.
    */
   readonly idempotencyKey?: string | true;
 }
@@ -87,6 +87,8 @@ const SLOW_POLICIES = {
   close: SLOW_POLICY.CLOSE,
 } as const;
 const SUBSCRIPTION_CREDIT = 64;
+/** Of an idempotency key, in bytes. */
+const LONGEST_KEY = 64;
 const CLOSED = "the client is closed";
 
 /** Made by `client`. It belongs to the thread that made it. */
@@ -135,15 +137,15 @@ export class Client<Service = never> {
   /**
    * One request, one answer.
    * @throws CallError with what the server says; UNAVAILABLE (the connection was cut, or is refused), DEADLINE_EXCEEDED,
-   *   CANCELLED, RESOURCE_EXHAUSTED (too many wait); TypeError for an input that the codec cannot carry
+   *   CANCELLED, RESOURCE_EXHAUSTED (too many wait); TypeError for an input that the codec cannot carry; RangeError for an
+   *   idempotency key or a trace context of a wrong length
    */
   call<Name extends NameOf<ClientRoutes<Service>, "call">>(
     route: Name,
     input: In<ClientRoutes<Service>, Name>,
     options: CallOptions = {},
   ): Promise<Out<ClientRoutes<Service>, Name>> {
-    const meta = this.#keyOf(options);
-    return this.#ask(KIND.CALL, route, input, options, meta) as Promise<
+    return this.#ask(KIND.CALL, route, input, options, options.idempotencyKey) as Promise<
       Out<ClientRoutes<Service>, Name>
     >;
   }
@@ -264,9 +266,10 @@ export class Client<Service = never> {
     name: string,
     input: unknown,
     options: RequestOptions,
-    meta: readonly Tlv[] | undefined,
+    key: CallOptions["idempotencyKey"],
   ): Promise<unknown> {
     return new Promise((resolve, reject) => {
+      const meta = this.#keyMeta(key);
       const codec = options.codec ?? this.#options.codec;
       const { deadlineMs } = this.#options;
       const more = meta === undefined ? { deadlineMs } : { deadlineMs, meta };
@@ -292,10 +295,12 @@ export class Client<Service = never> {
     });
   }
 
-  #keyOf({ idempotencyKey }: CallOptions): readonly Tlv[] | undefined {
-    if (idempotencyKey === undefined) return undefined;
-    const key = idempotencyKey === true ? this.#world.unique() : idempotencyKey;
-    return [textTlv(META_KEY.IDEMPOTENCY_KEY, key)];
+  #keyMeta(given: CallOptions["idempotencyKey"]): readonly Tlv[] | undefined {
+    if (given === undefined) return undefined;
+    const key = textTlv(META_KEY.IDEMPOTENCY_KEY, given === true ? this.#world.unique() : given);
+    const { length } = key.value;
+    if (length > 0 && length <= LONGEST_KEY) return [key];
+    throw new RangeError(`idempotencyKey must be 1 to ${LONGEST_KEY} bytes, not ${length}`);
   }
 }
 

@@ -32,12 +32,13 @@ export interface RequestOptions {
   readonly signal?: AbortSignal | undefined;
   /** How the bodies of this request are encoded, instead of the client's codec. */
   readonly codec?: BodyCodec | undefined;
-  /** W3C trace context, 25 bytes. */
+  /** W3C trace context as bytes, 26 of them: version (1), trace id (16), parent id (8), flags (1). RangeError for another length. */
   readonly traceparent?: Uint8Array | undefined;
 }
 
 const NOTHING = Buffer.alloc(0);
 const NEVER = Number.POSITIVE_INFINITY;
+const TRACEPARENT_BYTES = 26;
 
 export abstract class Request implements StreamOwner {
   /** When it fails with DEADLINE_EXCEEDED, in the wire's time; Infinity is never. */
@@ -202,9 +203,14 @@ export abstract class Request implements StreamOwner {
   }
 }
 
+/** @throws RangeError for a trace context of another length */
 function metaOf(options: RequestOptions, more: readonly Tlv[] | undefined): readonly Tlv[] {
   const { traceparent } = options;
   if (traceparent === undefined) return more ?? NO_META;
+  if (!(traceparent instanceof Uint8Array) || traceparent.length !== TRACEPARENT_BYTES) {
+    const what = "version, trace id (16), parent id (8), flags";
+    throw new RangeError(`traceparent must be ${TRACEPARENT_BYTES} bytes: ${what}`);
+  }
   return [{ key: META_KEY.TRACEPARENT, value: traceparent }, ...(more ?? NO_META)];
 }
 

@@ -71,6 +71,7 @@ function makeService(ledger: Ledger, options: ServiceOptions = {}) {
         ]);
         return value;
       }),
+      trace: call(anything, z.string(), (_, context) => context.traceparent ?? "none"),
       remaining: call(nothing, z.number(), (_, context) => context.remainingMs ?? -1),
       "fails.then.works": call(nothing, z.number(), () => {
         ledger.failures++;
@@ -409,6 +410,34 @@ describe("cut connections", () => {
     assert.equal((await failure(without)).code, "UNAVAILABLE");
     assert.equal(await within(withKey, "its answer"), "with");
     assert.equal(ledger.hanging, 2);
+  });
+
+  test("an idempotency key or a trace context of a wrong length is refused", async (t) => {
+    const { api, ledger } = await stage(t);
+    for (const idempotencyKey of ["", "k".repeat(65), "\u{f6}".repeat(33)]) {
+      await assert.rejects(api.call("work", 1, { idempotencyKey }), {
+        name: "RangeError",
+        message: /^idempotencyKey must be 1 to 64 bytes, not (0|65|66)$/,
+      });
+    }
+    assert.equal(await api.call("work", 1, { idempotencyKey: "\u{f6}".repeat(32) }), 1);
+    for (const length of [0, 25, 27]) {
+      const traceparent = Buffer.alloc(length);
+      const refused = { name: "RangeError", message: /^traceparent must be 26 bytes: version/ };
+      await assert.rejects(api.call("work", 2, { traceparent }), refused);
+      await assert.rejects(api.publish("news", 1, { traceparent }), refused);
+      assert.throws(() => api.upload("store", { traceparent }), refused);
+    }
+    assert.deepEqual([...ledger.worked], [[1, 1]], "nothing else was sent");
+  });
+
+  test("a trace context comes to the handler", async (t) => {
+    const { api } = await stage(t);
+    const hex = `00${"ab".repeat(16)}${"cd".repeat(8)}01`;
+    const traceparent = Buffer.from(hex, "hex");
+    const text = `00-${"ab".repeat(16)}-${"cd".repeat(8)}-01`;
+    assert.equal(await api.call("trace", null, { traceparent }), text);
+    assert.equal(await api.call("trace", null), "none");
   });
 
   test("subscriptions are made again, and the gap is told", async (t) => {
