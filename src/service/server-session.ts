@@ -190,14 +190,16 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer, Liv
     this.#host = host;
     this.hub.lost.live(replay, this);
     session.handshake.accept([...others, ...tlvs]);
+    if (clientHas !== undefined && session.ready) {
+      // It may be somebody else who comes back.
+      this.hub.topics.recheck(this);
+      session.streams.resend(clientHas);
+      // Its answer ends the worth of the secret that was shown.
+      session.time.ask();
+    }
+    // Said while the session was on its way: what it is owed comes first, since nobody else has that.
     const { address } = this.hub.relocation;
-    if (address !== undefined) return this.moves(address, DRAIN_MS);
-    if (clientHas === undefined || !session.ready) return;
-    // It may be somebody else who comes back.
-    this.hub.topics.recheck(this);
-    session.streams.resend(clientHas);
-    // Its answer ends the worth of the secret that was shown.
-    session.time.ask();
+    if (address !== undefined) this.moves(address, DRAIN_MS);
   }
 
   replaced(): void {

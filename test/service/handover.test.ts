@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, type TestContext, test } from "node:test";
 import type { Context } from "../../src/handlers.ts";
+import { moved } from "../../src/service/relocation.ts";
 import { service } from "../../src/service/service.ts";
 import { PATIENCE_MS } from "../../src/service/session-handover.ts";
 import { decodeFast } from "../protocol/fast-decoder.ts";
@@ -33,6 +34,11 @@ class Threads {
     const context = this.#contexts[thread] as Context;
     const connection = new MemoryConnection(++this.#connections, context, this.#service);
     return new Client(connection, () => this.deliver());
+  }
+
+  /** From outside, to one thread. */
+  tell(thread: number, data: unknown): void {
+    this.#service.broadcast?.(this.#contexts[thread] as Context, data);
   }
 
   /** What is called so, or everything; what that brings on is delivered too. */
@@ -330,5 +336,39 @@ describe("a session that is on its way when nobody waits for it any more", () =>
     const back = threads.connect(1).greet(client);
     back.hear();
     assert.notDeepEqual(back.id, client.id);
+  });
+});
+
+describe("a service that moves while a session is handed over", () => {
+  const ADDRESS = "10.0.0.2:7000";
+
+  /** Thread 1 hears of it before it has the session. */
+  function moving(session: (client: Client) => Session) {
+    const { threads, others, client } = start();
+    others[0].publish("a");
+    const there = threads.connect(1).greet(session(client));
+    threads.deliver("session?");
+    threads.tell(1, moved(ADDRESS));
+    const said = there.hear().filter(({ frame }) => frame !== "PING" && frame !== "ACK");
+    const names = said.map(({ frame, code }) => (code === undefined ? frame : `${frame} ${code}`));
+    const goaway = said.find(({ frame }) => frame === "GOAWAY");
+    const tlvs = (goaway?.tlvs ?? []) as { key: number; value: string }[];
+    const address = Buffer.from(tlvs.find(({ key }) => key === 2)?.value ?? "", "hex").toString();
+    return { client, there, names, address };
+  }
+
+  test("sends the client what it is owed, and then on", () => {
+    const { client, there, names, address } = moving((one) => one);
+    assert.deepEqual(names, ["WELCOME", "MSG", "GOAWAY 64", "ERROR 14"]);
+    assert.deepEqual([address, there.id], [ADDRESS, client.id]);
+  });
+
+  test("sends a client on whose session nobody has", () => {
+    const { client, there, names, address } = moving(({ id }) => ({
+      id,
+      secret: Buffer.alloc(32),
+    }));
+    assert.deepEqual([names, address], [["WELCOME", "GOAWAY 64"], ADDRESS]);
+    assert.notDeepEqual(there.id, client.id);
   });
 });
