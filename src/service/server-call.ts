@@ -15,11 +15,12 @@ import { describeIssues, type Validated, validate } from "../protocol/schema.ts"
 import { flowsDown, flowsUp, type Stream, type StreamOwner } from "../protocol/stream.ts";
 import type { OpenFrame, StreamError } from "../protocol/stream-frames.ts";
 import { GivenContext } from "./given-context.ts";
-import { LARGEST_RESULT, resultKey } from "./results.ts";
+import { LARGEST_RESULT, LONGEST_KEY, type Result, resultKey } from "./results.ts";
 import type { RouteEntry } from "./route-table.ts";
 import type { ServerSession } from "./server-session.ts";
 
 const NOTHING = Buffer.alloc(0);
+const KEY_TOO_LONG = `an idempotency key has at most ${LONGEST_KEY} bytes`;
 
 export class ServerCall extends GivenContext implements StreamOwner {
   readonly #stream: Stream | undefined;
@@ -76,7 +77,7 @@ export class ServerCall extends GivenContext implements StreamOwner {
   }
 
   #checked(result: Validated<unknown>): void {
-    if (this.#over) return;
+    if (this.#over) return this.#settled();
     if (result.issues === undefined) {
       const once = this.meta.length > 0 && this.entry.kind === KIND.CALL && this.idempotencyKey;
       return once ? this.#runOnce(result.value, once) : this.#run(result.value);
@@ -86,6 +87,7 @@ export class ServerCall extends GivenContext implements StreamOwner {
 
   #refuse(code: number, message: string): void {
     this.#fail(code, message, ERROR_FLAG.NOT_PROCESSED);
+    this.#settled();
   }
 
   #run(input: unknown): void {
@@ -111,6 +113,8 @@ export class ServerCall extends GivenContext implements StreamOwner {
 
   /** Runs it, unless somebody has with this key: then that one's answer is this one's too. */
   #runOnce(input: unknown, idempotencyKey: string): void {
+    const tooLong = idempotencyKey.length > LONGEST_KEY;
+    if (tooLong) return this.#refuse(CODE.INVALID_ARGUMENT, KEY_TOO_LONG);
     this.#takeTime();
     let key: string;
     try {
@@ -118,32 +122,29 @@ export class ServerCall extends GivenContext implements StreamOwner {
     } catch (error) {
       return this.#failed(error);
     }
-    this.client.hub.results.begin(key).then(
-      (found) => {
-        if (found === "running") {
-          this.#fail(CODE.UNAVAILABLE, "it is being executed", ERROR_FLAG.RETRYABLE);
-        } else if (found === undefined) {
-          this.#resultKey = key;
-          this.#run(input);
-        } else if (found.code === CODE.OK) this.#sendBody(found.body);
-        else this.#fail(found.code, found.message, 0, found.body);
-      },
-      (error: unknown) => {
-        this.client.hub.report(error);
-        const again = ERROR_FLAG.NOT_PROCESSED | ERROR_FLAG.RETRYABLE;
-        this.#fail(CODE.RESOURCE_EXHAUSTED, "too many results are kept", again);
-      },
-    );
+    void this.client.hub.results.begin(key, this.#codec.id).then((found) => {
+      if (found !== undefined) return this.#give(found);
+      this.#resultKey = key;
+      if (!this.#over) return this.#run(input);
+      // Nobody waits for it any more: who asks again has it executed.
+      this.#keepResult(CODE.INTERNAL, "", NOTHING);
+      this.#settled();
+    });
   }
 
-  /** What is answered is kept for who asks again; an error that is nobody's business is not. */
-  #keepResult(code: number, message: string, body: Uint8Array): void {
+  /** What somebody else has got. */
+  #give({ code, message, eflags, body }: Result): void {
+    if (code === CODE.OK) return this.#sendBody(body);
+    this.#fail(code, message, eflags, body);
+    this.#settled();
+  }
+
+  /** What is answered is kept for who asks again; INTERNAL is not. */
+  #keepResult(code: number, message: string, body: Uint8Array, eflags = 0): void {
     const key = this.#resultKey;
     this.#resultKey = undefined;
     if (key === undefined) return;
-    const { results } = this.client.hub;
-    if (code === CODE.INTERNAL) results.forget(key);
-    else results.store(key, { code, message, body: Buffer.from(body) });
+    this.client.hub.results.store(key, { code, message, eflags, codec: this.#codec.id, body });
   }
 
   /** It is not over with the bytes that it came with. */
@@ -248,7 +249,8 @@ export class ServerCall extends GivenContext implements StreamOwner {
       const detail = error.detail === undefined ? undefined : this.#encodedDetail(error.detail);
       const eflags = error.eflags | (detail === undefined ? 0 : ERROR_FLAG.DETAIL);
       // To try again is to be tried again.
-      this.#keepResult(error.retryable ? CODE.INTERNAL : error.number, error.message, NOTHING);
+      const kept = error.retryable ? CODE.INTERNAL : error.number;
+      this.#keepResult(kept, error.message, detail ?? NOTHING, eflags);
       this.#fail(error.number, error.message, eflags, detail, error.retryAfterMs);
     } else if (this.stopped && isAbort(error)) {
       this.#keepResult(CODE.INTERNAL, "", NOTHING);

@@ -523,6 +523,80 @@ describe("idempotency keys", () => {
     assert.equal(await keyed(await as("ann"), "a", "count", 0), 1);
   });
 
+  test("an identity of any length is told from others", async (t) => {
+    let executed = 0;
+    const long = "x".repeat(4000);
+    const server = await serveFor(
+      t,
+      service(
+        { count: call(anything, anything, () => ++executed) },
+        { auth: [token((name) => ({ about: long, name }))], authorize: () => true },
+      ),
+    );
+    const as = (data: string) =>
+      SessionClient.connect(t, server, { auth: { method: AUTH_METHOD.TOKEN, data } });
+    const key = "k".repeat(64);
+    assert.equal(await keyed(await as("ann"), key, "count", 0), 1);
+    assert.equal(await keyed(await as("ann"), key, "count", 0), 1);
+    assert.equal(await keyed(await as("bob"), key, "count", 0), 2);
+  });
+
+  test("the longest route, identity and key fit the map, and a longer key is refused", async (t) => {
+    const route = "r".repeat(255);
+    let executed = 0;
+    const server = await serveFor(
+      t,
+      service(
+        { [route]: call(anything, anything, () => ++executed) },
+        { auth: [token((name) => name)], authorize: () => true },
+      ),
+    );
+    // As JSON 512 bytes: the longest that stands in the map as it is. Each byte of the key costs two there.
+    const auth = { method: AUTH_METHOD.TOKEN, data: "i".repeat(510) };
+    const client = await SessionClient.connect(t, server, { auth });
+    const meta = (length: number) => [
+      { key: META_KEY.IDEMPOTENCY_KEY, value: Buffer.alloc(length, 0xff) },
+    ];
+    const ask = (length: number) =>
+      client.open({ kind: KIND.CALL, codec: jsonCodec.id, name: route, meta: meta(length) }, 0)
+        .over;
+    assert.deepEqual([await ask(64), await ask(64)], [1, 1]);
+    const refused = await refusal(ask(65));
+    assert.deepEqual([refused.code, refused.notProcessed], ["INVALID_ARGUMENT", true]);
+    assert.deepEqual([await ask(0), await ask(0)], [2, 3], "an empty one is none");
+  });
+
+  test("an error is the same again, with its detail", async (t) => {
+    let executed = 0;
+    const { client } = await start(t, {
+      fail: call(anything, anything, () => {
+        executed++;
+        throw new CallError(2000, "sold out", { detail: { left: 0 }, notProcessed: true });
+      }),
+    });
+    for (let n = 0; n < 2; n++) {
+      const { code, message, detail, notProcessed } = await refusal(keyed(client, "a", "fail", 0));
+      assert.deepEqual([code, message, notProcessed], ["2000", "sold out", true]);
+      assert.deepEqual(detail, { left: 0 });
+    }
+    assert.equal(executed, 1);
+  });
+
+  test("who asks again in another codec is told so, and nothing is executed", async (t) => {
+    let executed = 0;
+    const { client } = await start(t, {
+      shout: call(text, text, (value) => `${++executed} ${value}`),
+    });
+    const meta = [{ key: META_KEY.IDEMPOTENCY_KEY, value: Buffer.from("a") }];
+    const ask = (codec: number, value: unknown) =>
+      client.open({ kind: KIND.CALL, codec, name: "shout", meta }, value).over;
+    assert.equal(await ask(jsonCodec.id, "hey"), "1 hey");
+    const refused = await refusal(ask(utf8Codec.id, "hey"));
+    assert.equal(refused.code, "INVALID_ARGUMENT");
+    assert.match(refused.message, /another codec/);
+    assert.equal(executed, 1);
+  });
+
   test("while it is being executed others are told to come back, and a cut loses nothing", async (t) => {
     const settle = Promise.withResolvers<void>();
     let executed = 0;
@@ -551,6 +625,32 @@ describe("idempotency keys", () => {
       return answer !== undefined;
     }, "the answer");
     assert.deepEqual([answer, executed], ["done", 1]);
+  });
+
+  test("results leave room in the map for what the service keeps there", async (t) => {
+    let executed = 0;
+    const large = "x".repeat(60_000);
+    const routes = {
+      large: call(anything, anything, () => `${++executed} ${large}`),
+      keep: call(anything, anything, async (value, { shared }) => {
+        await shared.map("mine").set("all", value);
+        return "kept";
+      }),
+    };
+    const limits = { mapBytes: 18 * 1024 * 1024 };
+    const server = await serveFor(t, { ...service(routes), limits });
+    const client = await SessionClient.connect(t, server);
+    const first = await keyed(client, "first", "large", 0);
+    assert.equal(await keyed(client, "first", "large", 0), first);
+    // More than the map holds.
+    for (let n = 0; n < 320; n += 20) {
+      const some = Array.from({ length: 20 }, (_, k) => keyed(client, `${n + k}`, "large", 0));
+      await within(Promise.all(some), "the answers");
+    }
+    assert.equal(executed, 321);
+    assert.equal(await client.call("keep", "x".repeat(100_000)), "kept");
+    assert.equal(await keyed(client, "319", "large", 0), `321 ${large}`);
+    assert.notEqual(await keyed(client, "first", "large", 0), first, "the oldest have gone");
   });
 
   test("an error that is nobody's business is not kept", async (t) => {

@@ -6,7 +6,7 @@ import { Buffer } from "node:buffer";
 import { test } from "node:test";
 import type { Context } from "../../src/handlers.ts";
 import { anything } from "../../src/protocol/schema.ts";
-import { clientStream, duplex, notify } from "../../src/service/routes.ts";
+import { call, clientStream, duplex, notify } from "../../src/service/routes.ts";
 import { service } from "../../src/service/service.ts";
 import { decodeFast } from "../protocol/fast-decoder.ts";
 import { PREFACE } from "./fuzz/frames.ts";
@@ -29,6 +29,9 @@ function start() {
       anything,
       () => new Promise<null>((r) => finish.push(() => r(null))),
     ),
+    // Whether its input is right shows later.
+    checked: call(slowly(finish), anything, (value) => value),
+    noted: notify(slowly(finish), (value) => void heard.push(value)),
     brief: duplex(anything, anything, async function* () {
       yield 1;
       await new Promise<void>((resolve) => finish.push(resolve));
@@ -46,6 +49,15 @@ function start() {
   };
   const zombies = () => connection.state?.session.handlers.outliving;
   return { connection, finish, say, zombies, heard };
+}
+
+/** A schema that takes time, and refuses everything. */
+function slowly(finish: (() => void)[]): typeof anything {
+  const validate = () =>
+    new Promise((resolve) => {
+      finish.push(() => resolve({ issues: [{ message: "no" }] }));
+    });
+  return { "~standard": { version: 1, vendor: "test", validate } } as typeof anything;
 }
 
 function open(id: number, name: string, credit: number): Buffer {
@@ -88,17 +100,19 @@ test("a handler that has settled is none, though its end still waits to be sent"
   assert.equal(zombies(), 0);
 });
 
-function notification(name: string, value: unknown): Buffer {
+/** Of the kind notify on stream 0, of the kind call on another one. */
+function request(id: number, name: string, value: unknown, deadlineMs = 0): Buffer {
   const fixed = Buffer.alloc(16);
-  fixed.set([4, 1]);
+  fixed.set([id === 0 ? 4 : 0, 1]);
+  fixed.writeUInt32LE(deadlineMs, 4);
   fixed.writeUInt16LE(name.length, 12);
-  return rawFrame(16, 0, 1, Buffer.concat([fixed, Buffer.from(name + JSON.stringify(value))]));
+  return rawFrame(16, id, 1, Buffer.concat([fixed, Buffer.from(name + JSON.stringify(value))]));
 }
 
 test("no more notifications are under way than there may be streams, and none is lost", async () => {
   const { finish, say, heard } = start();
   await say(PREFACE, HELLO);
-  await say(...[1, 2, 3, 4, 5].map((n) => notification("heed", n)));
+  await say(...[1, 2, 3, 4, 5].map((n) => request(0, "heed", n)));
   assert.deepEqual(heard, [1, 2]);
   for (let settled = 1; settled <= 3; settled++) {
     finish.shift()?.();
@@ -107,6 +121,39 @@ test("no more notifications are under way than there may be streams, and none is
     await say();
     assert.deepEqual(heard, [1, 2, 3, 4, 5].slice(0, STREAMS + settled));
   }
-  await say(notification("heed", 6));
+  await say(request(0, "heed", 6));
   assert.equal(heard.length, 5, "two are under way");
+});
+
+test("a call whose input is judged after its deadline counts until then, and not for ever", async () => {
+  const { connection, finish, say, zombies } = start();
+  await say(PREFACE, HELLO);
+  for (let n = 1; n <= STREAMS; n++) {
+    await say(request(1, "checked", n, 50));
+    const wire = connection.state?.hub.wire;
+    wire?.agenda.run(wire.now() + 100);
+    wire?.flush();
+    const [error] = await say();
+    assert.deepEqual([error?.frame, error?.code, zombies()], ["ERROR", 4, n]);
+  }
+  for (const one of finish.splice(0)) one();
+  assert.deepEqual([await say(), zombies()], [[], 0]);
+  await say(request(1, "checked", 0));
+  finish[0]?.();
+  const [refused] = await say();
+  assert.deepEqual([refused?.frame, refused?.code], ["ERROR", 35], "there is room again");
+});
+
+test("a notification that is refused late is under way no more", async () => {
+  const { connection, finish, say, heard } = start();
+  await say(PREFACE, HELLO);
+  await say(...[1, 2, 3].map((n) => request(0, "noted", n)));
+  assert.equal(finish.length, STREAMS);
+  for (let n = 0; n < 3; n++) {
+    finish[n]?.();
+    await say();
+    await say();
+  }
+  await say(request(0, "heed", "more"));
+  assert.deepEqual([heard, connection.state?.session.handlers.any], [["more"], true]);
 });
