@@ -5,11 +5,14 @@ import { zstdCompressSync } from "node:zlib";
 import { type Draw, noise } from "../../protocol/fuzz.ts";
 import { rawFrame } from "../raw-frame.ts";
 import type { Judge } from "./judge.ts";
+import { KEYED_ROUTE } from "./keyed-calls.ts";
 import { KIND } from "./spec-stream.ts";
 import { GOOD } from "./world.ts";
 
 export const PREFACE = Buffer.from("SWP1\r\n\x1a\n", "latin1");
 const ROUTES = ["echo", "later", "throws", "ask", "many", "sum", "chat", "nowhere"];
+const ANSWERS_ONCE = 4;
+const KEYS = ["a", "b", "c"];
 const KINDS: Readonly<Record<string, number>> = {
   many: KIND.SERVER,
   sum: KIND.CLIENT,
@@ -147,7 +150,8 @@ function open(luck: Luck, judge: Judge): Buffer {
   const { draw } = luck;
   const place = draw(20);
   const zero = place < 3;
-  const name = zero ? "note" : (ROUTES[draw(ROUTES.length)] ?? "");
+  const named = ROUTES[draw(ROUTES.length)] ?? "";
+  const name = zero ? "note" : draw(ANSWERS_ONCE) === 0 ? KEYED_ROUTE : named;
   let kind = zero ? KIND.NOTIFY : (KINDS[name] ?? KIND.CALL);
   if (place === 2 || place === 3) kind = KIND.PUBLISH;
   if (place === 4 || place === 5) kind = KIND.SUBSCRIBE;
@@ -159,7 +163,7 @@ function open(luck: Luck, judge: Judge): Buffer {
   const packed = judge.packs && draw(8) === 0;
   const flags = openFlags(luck, zero, up, packed, judge.resumes);
   const given = up && draw(8) > 0 ? Buffer.alloc(0) : body(draw, packed);
-  const meta = metadata(luck);
+  const meta = name === KEYED_ROUTE ? keyed(luck) : metadata(luck);
   const fixed = Buffer.alloc(16);
   fixed[0] = kind;
   fixed[1] = draw(10) === 0 ? draw(6) : 1;
@@ -183,10 +187,18 @@ function openFlags(luck: Luck, zero: boolean, up: boolean, packed: boolean, seq:
   return flags;
 }
 
+/** With an idempotency key, mostly. */
+function keyed(luck: Luck): Buffer {
+  const { draw } = luck;
+  const place = draw(20);
+  if (place === 0) return metadata(luck);
+  return tlv(2, place === 1 ? noise(draw, 60 + draw(9)) : Buffer.from(KEYS[draw(3)] ?? ""));
+}
+
 function metadata(luck: Luck): Buffer {
   const { draw } = luck;
   if (draw(8) > 0) return Buffer.alloc(0);
-  const keys = luck.slips(2) ? [0x8005, 0x9000] : [1, 3, 4, 5, 6, 7, 0x4001, 0x1234];
+  const keys = luck.slips(2) ? [0x8005, 0x9000] : [1, 2, 3, 4, 5, 6, 7, 0x4001, 0x1234];
   return tlv(keys[draw(keys.length)] ?? 0, noise(draw, draw(4)));
 }
 

@@ -69,6 +69,8 @@ export class Judge {
   #serverFrame = 65_536;
   goaway: number | undefined;
   welcome: Frame | undefined;
+  /** Told of every OPEN of a stream that was free. */
+  onOpen: (frame: Frame, id: number) => void = () => {};
 
   /** `stalled`: the client does not read. `running` handlers may count as streams, though their streams are over. */
   constructor(
@@ -295,6 +297,7 @@ export class Judge {
       kind === KIND.NOTIFY || (!end && !more && !stream.opensUp) || (zip && !this.#packs);
     const full = this.#full || kind > KIND.PUBLISH;
     this.#add(stream);
+    this.onOpen(frame, id);
     if (down > MOST_CREDIT) return full ? ["on", FLOW] : [FLOW];
     // A queue group is looked at once there is nothing else against the subscription.
     if (!wrong) return kind === KIND.SUBSCRIBE && !hasTextGroup(frame) ? ["on", PROTOCOL] : ["on"];
@@ -506,6 +509,11 @@ export class Judge {
     const side = draw(8) === 0 && (this.#seen[0] ?? 0) > 0 ? 0 : 1;
     const most = this.#seen[side] ?? -1;
     return most < 1 ? 0 : side === 1 ? 2 * draw((most >>> 1) + 1) + 1 : 2 + 2 * draw(most >>> 1);
+  }
+
+  /** Whether several streams with this id may have been meant. */
+  isMixed(id: number): boolean {
+    return this.#mixed.has(id);
   }
 
   /** Ids of subscriptions that may outlive the connection. */

@@ -22,6 +22,8 @@ export interface SessionFuzzResult {
   readonly welcomed: number;
   readonly resumed: number;
   readonly handled: number;
+  /** Answers to calls with an idempotency key that had been given before. */
+  readonly repeated: number;
   /** How sessions ended: GOAWAY codes, "end" without one, "on" for those that had not. */
   readonly endings: ReadonlyMap<Outcome, number>;
 }
@@ -38,7 +40,7 @@ export async function fuzzSessions(sessions: number, seed: number): Promise<Sess
   const { now } = performance;
   performance.now = () => clock.ms;
   mock.timers.enable({ apis: ["setTimeout"] });
-  const total = { frames: 0, welcomed: 0, resumed: 0, handled: 0 };
+  const total = { frames: 0, welcomed: 0, resumed: 0, handled: 0, repeated: 0 };
   const endings = new Map<Outcome, number>();
   try {
     for (let n = 0; n < sessions; ) {
@@ -58,6 +60,7 @@ export async function fuzzSessions(sessions: number, seed: number): Promise<Sess
         before = one.past ?? before;
         total.frames += one.frames;
         total.handled += world.handled;
+        total.repeated += world.keyed.repeated;
         if (one.judge.welcome !== undefined) total.welcomed++;
         if (one.resumed) total.resumed++;
         endings.set(one.ending, (endings.get(one.ending) ?? 0) + 1);
@@ -113,10 +116,11 @@ class FuzzedSession {
       limits,
       guarded,
       () => clock.ms,
-      () => world.running,
+      () => world.running + world.asking,
       () => this.#connection.pendingBytes > 0,
     );
     this.#connection = world.connect();
+    this.judge.onOpen = (frame, id) => world.keyed.opened(frame, id, world.identity);
   }
 
   story(): string {
@@ -230,6 +234,7 @@ class FuzzedSession {
       offset += 8 + length;
       this.#log.push(`-> ${one.frame} ${one.stream} ${one.flags} ${one.code ?? ""}`);
       judge.writes(one as { frame: string }, length);
+      if (!judge.isMixed(Number(one.stream))) this.#world.keyed.written(one);
       if (one.frame === "WELCOME") this.#welcomed();
     }
     this.#output = Buffer.alloc(0);
@@ -311,10 +316,10 @@ class FuzzedSession {
     }
     connection.gone();
     connection.closed = true;
-    while (this.#world.pending > 0) this.#world.settle(0);
-    await new Promise(setImmediate);
-    while (this.#world.pending > 0) this.#world.settle(0);
-    await new Promise(setImmediate);
+    do {
+      while (this.#world.pending > 0) this.#world.settle(0);
+      await new Promise(setImmediate);
+    } while (this.#world.pending > 0);
     this.#world.assertOver(connection);
   }
 

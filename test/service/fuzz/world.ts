@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import type { Context } from "../../../src/handlers.ts";
+import { CallError } from "../../../src/protocol/call-error.ts";
 import { anything } from "../../../src/protocol/schema.ts";
 import { completeWireLimits, type WireLimits } from "../../../src/protocol/wire-limits.ts";
 import { type AuthMethod, token } from "../../../src/service/auth.ts";
@@ -10,8 +11,11 @@ import type { CallContext } from "../../../src/service/context.ts";
 import { call, clientStream, duplex, notify, serverStream } from "../../../src/service/routes.ts";
 import { type Service, service } from "../../../src/service/service.ts";
 import type { Draw } from "../../protocol/fuzz.ts";
+import { KEYED_ROUTE, KeyedCalls } from "./keyed-calls.ts";
 import { MemoryConnection } from "./memory-connection.ts";
+import { MemoryMap } from "./memory-map.ts";
 
+const USERS = ["ann", "bob"] as const;
 /** What handlers throw on purpose. */
 const PLANNED = "planned";
 export const GOOD = "good";
@@ -25,10 +29,15 @@ export class World {
   handled = 0;
   running = 0;
   notified = 0;
+  /** Operations of the map that are under way. */
+  asking = 0;
+  readonly keyed = new KeyedCalls();
+  #user: string = USERS[0];
   /** To settle them, and verdicts about tokens. */
   #pending: (() => void)[] = [];
   readonly #draw: Draw;
   readonly #context: Context;
+  readonly #map = new MemoryMap<unknown>(() => this.#turn());
   #connections = 0;
 
   constructor(draw: Draw) {
@@ -57,7 +66,7 @@ export class World {
       publish: () => true,
       broadcast: () => assert.fail("there is one thread"),
       counter: () => assert.fail("nobody counts"),
-      map: () => assert.fail("nobody keeps results"),
+      map: <Value>() => this.#map as MemoryMap<unknown> as MemoryMap<Value>,
     };
     this.service = service(this.#routes(), {
       limits,
@@ -70,7 +79,14 @@ export class World {
 
   connect(): MemoryConnection {
     this.handled = 0;
+    this.keyed.connected();
+    this.#user = USERS[this.#draw(USERS.length)] ?? USERS[0];
     return new MemoryConnection(++this.#connections, this.#context, this.service);
+  }
+
+  /** Who the client of the moment is, once it is let in. */
+  get identity(): string | undefined {
+    return this.guarded ? this.#user : undefined;
   }
 
   /** Handlers and verdicts that wait. */
@@ -100,6 +116,7 @@ export class World {
   /** Whatever a client does, it costs no more than this. */
   assertBounded({ state }: MemoryConnection): void {
     assert.ok(state !== undefined);
+    this.keyed.assertOnce();
     const { incoming, streams, outgoing, reader, handlers } = state.session;
     const zombies = handlers.outliving;
     const { limits } = this;
@@ -139,7 +156,7 @@ export class World {
     return token((word) => {
       if (word === "throws") throw new Error(PLANNED);
       const good = word.endsWith(GOOD);
-      const identity = good ? GOOD : undefined;
+      const identity = good ? this.#user : undefined;
       return word.startsWith("later") ? this.#later(identity, false) : identity;
     });
   }
@@ -153,7 +170,7 @@ export class World {
         let asked = false;
         return {
           step: (data) => {
-            if (asked) return data.toString() === GOOD ? { identity: GOOD } : undefined;
+            if (asked) return data.toString() === GOOD ? { identity: this.#user } : undefined;
             asked = true;
             return { challenge: Buffer.from("?") };
           },
@@ -178,6 +195,9 @@ export class World {
           // What the client makes of it is its business.
           context.peer.call("client", value, { deadlineMs: 1000 }).catch(() => "no answer"),
         ),
+      ),
+      [KEYED_ROUTE]: call(anything, anything, (_, context) =>
+        this.#run(context, () => this.#once(context)),
       ),
       note: notify(anything, async (_, context) => {
         this.#begins(context);
@@ -204,9 +224,48 @@ export class World {
     };
   }
 
+  /** Says which execution it is, in one of several ways. */
+  #once({ identity, idempotencyKey: key }: CallContext): string | Promise<string> {
+    const one = key ? this.keyed.begins(identity, key) : undefined;
+    const settles = (kept: boolean) => one && this.keyed.settles(one, kept);
+    const text = `#${one?.number ?? 0}`;
+    const way = this.#draw(8);
+    if (way === 0) {
+      settles(false);
+      throw this.#draw(2) === 0
+        ? new Error(PLANNED)
+        : new CallError("UNAVAILABLE", "not now", { retryable: true });
+    }
+    if (way === 1) {
+      settles(true);
+      throw new CallError("FAILED_PRECONDITION", text);
+    }
+    if (way < 5) {
+      return this.#later(text).then(
+        (value) => {
+          settles(true);
+          return value;
+        },
+        (error) => {
+          settles(false);
+          throw error;
+        },
+      );
+    }
+    settles(true);
+    return text;
+  }
+
+  /** The map takes its time, sometimes. */
+  async #turn(): Promise<void> {
+    this.asking++;
+    if (this.#draw(4) === 0) await this.#later(undefined, false);
+    this.asking--;
+  }
+
   #begins(context: CallContext): void {
     this.handled++;
-    assert.equal(context.identity, this.guarded ? GOOD : undefined, "who it is");
+    assert.equal(context.identity, this.identity, "who it is");
   }
 
   async *#flow(context: CallContext, values: AsyncIterable<unknown> | undefined) {
