@@ -68,6 +68,7 @@ export class Generation implements Threads {
       moves: this.#moves,
       orphans: this.#orphans,
       compute: pool,
+      died: () => this.look(),
       heard: (seat, message) => {
         if (message === RETIRED && ++this.#retired === threads) this.#allRetired.resolve();
         if (message !== READY_FOR_PORTS) return;
@@ -98,7 +99,10 @@ export class Generation implements Threads {
     return this.#moves.rebalance();
   }
 
-  /** Its threads look for connections anew: one may have been meant for a thread that accepts no more. */
+  /**
+   * Its threads look for connections anew: one may have been meant for a thread that accepts no more. The kernel wakes one for
+   * each connection, and does not wake another when that one dies before it has accepted.
+   */
   look(): void {
     const { threads } = this.#options.plan.options;
     for (let seat = 0; seat < threads; seat++) {

@@ -56,6 +56,8 @@ export interface ReactorKindOptions {
   readonly compute?: ComputeThreads | undefined;
   /** What a thread has to say to its model. */
   readonly heard?: (seat: number, message: unknown) => void;
+  /** A thread is gone, and what it had is cleaned up; another one is about to take its place. */
+  readonly died?: () => void;
   /** How connections move between them, when they do. */
   readonly moves?: Moves | undefined;
   /** Who finds a thread for connections whose own has died, when somebody does. */
@@ -165,6 +167,7 @@ export class ReactorKind implements ThreadKind {
     this.#boxes[seat] = undefined;
     const ended = countAsClosed(countersOf(this.#options.plan.counters, seat), orphans.length);
     this.#options.orphans?.adopt(seat, orphans);
+    if (replaced) this.#options.died?.();
     return { ended, adopted: orphans.length };
   }
 
