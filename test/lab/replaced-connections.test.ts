@@ -52,6 +52,18 @@ async function scripted(t: TestContext, answer: Answer) {
 }
 
 const http = { workload: "http" } as const;
+/** So many that some connections must have been replaced. */
+const ENOUGH = 100;
+const ATTEMPTS = 20;
+
+/** A load with enough messages: a machine that does other things lets few through, and is asked again. */
+async function busyLoad(...[target, options]: Parameters<typeof load>) {
+  for (let attempt = 1; ; attempt++) {
+    const result = await load(target, options);
+    const failed = errorCodes(result).length > 0;
+    if (failed || onlyStage(result).messages >= ENOUGH || attempt === ATTEMPTS) return result;
+  }
+}
 
 describe("a connection that an HTTP server closes without a word", { concurrency: 4 }, () => {
   const ways: Readonly<Record<string, Answer>> = {
@@ -71,7 +83,7 @@ describe("a connection that an HTTP server closes without a word", { concurrency
   for (const [when, answer] of Object.entries(ways)) {
     test(`${when}: is replaced`, async (t) => {
       const target = await scripted(t, answer);
-      const result = await load(target, http);
+      const result = await busyLoad(target, http);
       assert.deepEqual(errorCodes(result), []);
       const { messages, replaced, connections } = onlyStage(result);
       assert.equal(connections, 2);
@@ -162,7 +174,7 @@ describe("nginx", { skip: nginx === undefined ? "nginx is not installed" : false
   test("ends connections after keepalive_requests: they are replaced", async (t) => {
     const server = await started(t, "keepalive_requests 20;");
     for (const depth of [1, 4]) {
-      const result = await load(server, { ...http, depth });
+      const result = await busyLoad(server, { ...http, depth });
       assert.deepEqual(errorCodes(result), []);
       const { messages, replaced } = onlyStage(result);
       assert.ok(replaced > 0);
