@@ -59,7 +59,7 @@ function oneThread(all: readonly ModelMeasurement[]): string {
     const rates = ONE_THREAD.map(({ name }) => format(medianOf(all, scenario, name, rate)));
     return [scenario, ...rates, formatSpread(ratio), reached(ratio, (r) => r >= ONE_THREAD_RATIO)];
   });
-  const text = `Messages/s on one core, the load on the other; event-loop as a ratio to multi-reactor of the same round, to reach: ≥ ${ONE_THREAD_RATIO}.`;
+  const text = `Messages/s on one core, the load on the other, by turns; event-loop as a ratio to the bursts of multi-reactor around its own, to reach: ≥ ${ONE_THREAD_RATIO}.`;
   return `${text}\n\n${table(["scenario", "event-loop", "multi-reactor, 1", "ratio", "reached"], rows)}`;
 }
 
@@ -77,7 +77,7 @@ function twoThreads(all: readonly ModelMeasurement[]): string {
       ];
     }),
   );
-  const text = `Servers and load share the machine's cores as the kernel sees fit: the load is one thread beside two. Ratios to the C server of the same round (\`bench/c/echo-uring.c\`, one thread accepts and hands every second connection to the other's ring); to reach by io_uring: ≥ ${TWO_THREADS_RATIO}.`;
+  const text = `Servers and load share the machine's cores as the kernel sees fit: the load is one thread beside two. By turns; ratios to the C server's bursts around each (\`bench/c/echo-uring.c\`, one thread accepts and hands every second connection to the other's ring); to reach by io_uring: ≥ ${TWO_THREADS_RATIO}.`;
   return `${text}\n\n${table(["scenario", "server", "messages/s", "ratio", "p99 µs", "reached"], rows, 2)}`;
 }
 

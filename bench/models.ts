@@ -118,8 +118,8 @@ class Run {
           const idle = await startServer(server, ALL_CORES);
           const before = rssBytes(idle.pid);
           await idle.stop();
-          // Each thread has a compiler of its own to warm up.
-          const warmupSeconds = 1 + connections / 10;
+          // Each thread has to start, and a compiler of its own to warm up.
+          const warmupSeconds = 1 + connections / 5;
           const timing = { ...this.#plan.timing, warmupSeconds };
           const m = await measure({ ...scenario, connections }, server, round, timing, UNPINNED);
           const { messagesPerSecond, rssBytes: rss } = m;

@@ -79,9 +79,10 @@ function method(): string {
   return [
     "## How it is measured",
     [
-      `- Every server runs alone on core ${SERVER_CORE}, the load generator (\`bench/c/load.c\`) on core ${LOAD_CORE}, all over 127.0.0.1. In each round every server is started afresh and works for 3 s before it is measured, in the open loop for 10 s (as many messages as in the closed loops), so that its code is compiled; every second round in reverse order.`,
-      "- Then the servers are measured in four short bursts each, by turns: on a machine that is shared the seconds differ more than the servers do. Idle connections, and the open loop's first seconds, are measured in one piece, each server alone.",
-      `- Figures are medians of the bursts. Ratios are taken to the C io_uring server (\`bench/c/echo-uring.c\`): a burst's to the mean of its bursts *right before and right after* (at most three others lie between), a round's is the median of its bursts; then comes the median, and in brackets the lowest and the highest round.`,
+      `- Every server runs alone on core ${SERVER_CORE}, the load generator (\`bench/c/load.c\`) on core ${LOAD_CORE}, all over 127.0.0.1; the servers take turns within a round, every second round in reverse order. Below each table stands how a round went:`,
+      "- **by turns**: every server is started afresh and works for 3 s, in the open loop for 10 s (as many messages as in the closed loops), so that its code is compiled; then they are measured in four short bursts each. On a machine that is shared the seconds differ more than the servers do.",
+      "- **one after the other**: a server is started afresh, works for 1.5 s (in the open loop for 10 s, where the table is not about the first seconds), and is measured in one piece.",
+      `- Figures are medians. Ratios are taken to the C io_uring server (\`bench/c/echo-uring.c\`): a burst's to the mean of its bursts *right before and right after* (at most three others lie between), of which a round's ratio is the median; else to its measurement *of the same round*. Then comes the median of the rounds, and in brackets the lowest and the highest.`,
       "- Server CPU is the process's CPU clock, in nanoseconds, read at the first and at the last moment of the measured window. On loopback the sender also pays for the receiver's half of the TCP stack, for all servers alike.",
       "- Every echoed byte is compared with what was sent.",
       `- **disturbed**: named below a table when other processes had one of the two cores for more than ${percent(DISTURBED)} of a measured window; the ratios and the CPU column suffer less from it than messages/s.`,
@@ -90,8 +91,13 @@ function method(): string {
   ].join("\n\n");
 }
 
-const provenanceLine = ({ date, command, rounds, seconds }: Provenance): string =>
-  `Measured ${date}: ${roundsOf(rounds)} of ${seconds} s, \`${command}\`.`;
+function provenanceLine({ provenance, measurements }: ScenarioResult): string {
+  const { date, command, rounds, seconds } = provenance;
+  const how = measurements.some(({ burst }) => burst !== undefined)
+    ? "by turns"
+    : "one after the other";
+  return `Measured ${date}: ${roundsOf(rounds)} of ${seconds} s, ${how}, \`${command}\`.`;
+}
 
 // ---- what has to be reached ----
 
@@ -257,7 +263,7 @@ const explanations: Partial<Record<Scenario["kind"], string>> = {
 };
 
 function scenarioSection(scenario: Scenario, result: ScenarioResult): string {
-  const { measurements, provenance, absences } = result;
+  const { measurements, absences } = result;
   const columns = columnsOf[scenario.kind];
   const present = servers.filter(({ name }) => ofServer(measurements, name).length > 0);
   const rows = present.map(({ name, title }) => [
@@ -278,7 +284,7 @@ function scenarioSection(scenario: Scenario, result: ScenarioResult): string {
     ...disturbanceNotes(measurements),
   ];
   if (notes.length > 0) parts.push(notes.join("\n"));
-  parts.push(provenanceLine(provenance));
+  parts.push(provenanceLine(result));
   return parts.join("\n\n");
 }
 

@@ -197,7 +197,7 @@ export class Workbench implements Bench {
         if (this.#late(part, contender.name, x)) continue;
         const wanted = point.connections ?? point.load.connections ?? 0;
         if (wanted > contender.mostConnections) {
-          const reason = `it has ${contender.mostConnections} threads, one for each connection`;
+          const reason = `each connection has a thread there, and there are ${contender.mostConnections} at the most`;
           this.miss({ part, contender: contender.name, x, reason });
           continue;
         }
