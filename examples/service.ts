@@ -19,6 +19,8 @@ import {
 
 const Name = z.string().regex(/^[\w-]{1,64}$/, "1 to 64 letters, digits, _ or -");
 const Key = z.string().min(1).max(200);
+const fits = (value: unknown) => JSON.stringify(value ?? null).length <= 10_000;
+const Value = z.unknown().refine(fits, "at most 10,000 characters of JSON");
 const Member = z.object({ room: Name, name: Name });
 
 const values = ({ shared }: CallContext) => shared.map<unknown>("values");
@@ -33,7 +35,7 @@ export default service(
       if (value === undefined) throw new CallError("NOT_FOUND", "there is no such key");
       return value;
     }),
-    "map.set": call(z.object({ key: Key, value: z.unknown() }), nothing, async (input, context) => {
+    "map.set": call(z.object({ key: Key, value: Value }), nothing, async (input, context) => {
       await values(context).set(input.key, input.value ?? null);
       context.publish("map.changed", { key: input.key });
     }),

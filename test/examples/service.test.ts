@@ -26,6 +26,9 @@ test("echo, a map and rooms, the same in all threads", { timeout: 60_000 }, asyn
 
   await first.call("map.set", { key: "a", value: { n: 1 } });
   for (const client of clients) assert.deepEqual(await client.call("map.get", "a"), { n: 1 });
+  await assert.rejects(first.call("map.set", { key: "a", value: "x".repeat(100_000) }), {
+    code: "INVALID_SCHEMA",
+  });
   assert.equal(await second.call("map.delete", "a"), true);
   await assert.rejects(first.call("map.get", "a"), { code: "NOT_FOUND" });
 
