@@ -3,7 +3,7 @@
 
 import type { BodyCodec } from "../protocol/body-codec.ts";
 import { CallError } from "../protocol/call-error.ts";
-import { KIND, META_KEY, SLOW_POLICY } from "../protocol/codes.ts";
+import { KIND, LONGEST_IDEMPOTENCY_KEY, META_KEY, SLOW_POLICY } from "../protocol/codes.ts";
 import { type RouteShape, readShapes } from "../protocol/route-shapes.ts";
 import type { Open } from "../protocol/stream-frames.ts";
 import { type Tlv, textTlv } from "../protocol/tlv.ts";
@@ -87,8 +87,6 @@ const SLOW_POLICIES = {
   close: SLOW_POLICY.CLOSE,
 } as const;
 const SUBSCRIPTION_CREDIT = 64;
-/** Of an idempotency key, in bytes. */
-const LONGEST_KEY = 64;
 const CLOSED = "the client is closed";
 
 /** Made by `client`. It belongs to the thread that made it. */
@@ -299,8 +297,10 @@ export class Client<Service = never> {
     if (given === undefined) return undefined;
     const key = textTlv(META_KEY.IDEMPOTENCY_KEY, given === true ? this.#world.unique() : given);
     const { length } = key.value;
-    if (length > 0 && length <= LONGEST_KEY) return [key];
-    throw new RangeError(`idempotencyKey must be 1 to ${LONGEST_KEY} bytes, not ${length}`);
+    if (length > 0 && length <= LONGEST_IDEMPOTENCY_KEY) return [key];
+    throw new RangeError(
+      `idempotencyKey must be 1 to ${LONGEST_IDEMPOTENCY_KEY} bytes, not ${length}`,
+    );
   }
 }
 

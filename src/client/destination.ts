@@ -3,8 +3,7 @@
 // A server, or whoever stands in between, could send a client anywhere, its credentials included: it follows to what its user
 // allows, and nowhere else. Where it cannot be let in there any more it comes back to the address that it was given.
 
-import type { HostAndPort } from "../protocol/address.ts";
-import { parseHostAndPort } from "../protocol/address.ts";
+import { type HostAndPort, parseHostAndPort } from "../protocol/address.ts";
 import { GOAWAY, GOAWAY_KEY } from "../protocol/codes.ts";
 import type { Goaway } from "../protocol/connection-frames.ts";
 import { strictText, tlv } from "../protocol/tlv.ts";

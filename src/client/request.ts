@@ -7,7 +7,13 @@
 import { Buffer } from "node:buffer";
 import type { BodyCodec } from "../protocol/body-codec.ts";
 import { CallError } from "../protocol/call-error.ts";
-import { CODE, FIRST_APPLICATION_CODE, META_KEY, nameOf } from "../protocol/codes.ts";
+import {
+  CODE,
+  FIRST_APPLICATION_CODE,
+  META_KEY,
+  nameOf,
+  TRACEPARENT_BYTES,
+} from "../protocol/codes.ts";
 import { errorFromPeer } from "../protocol/peer-call.ts";
 import type { Stream, StreamOwner } from "../protocol/stream.ts";
 import type { Open, StreamError } from "../protocol/stream-frames.ts";
@@ -38,7 +44,6 @@ export interface RequestOptions {
 
 const NOTHING = Buffer.alloc(0);
 const NEVER = Number.POSITIVE_INFINITY;
-const TRACEPARENT_BYTES = 26;
 
 export abstract class Request implements StreamOwner {
   /** When it fails with DEADLINE_EXCEEDED, in the wire's time; Infinity is never. */

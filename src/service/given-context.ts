@@ -1,7 +1,7 @@
 // The context that a handler is given, as far as it does not change: who asks, for what, how long; and the signal.
 
 import { Buffer } from "node:buffer";
-import { META_KEY } from "../protocol/codes.ts";
+import { META_KEY, TRACEPARENT_BYTES } from "../protocol/codes.ts";
 import type { OpenFrame } from "../protocol/stream-frames.ts";
 import { type Tlv, tlv } from "../protocol/tlv.ts";
 import type { Address } from "../sys/address.ts";
@@ -9,7 +9,6 @@ import type { CallContext, CallingPeer, Publisher } from "./context.ts";
 import type { RouteEntry } from "./route-table.ts";
 import type { ServerSession } from "./server-session.ts";
 
-const TRACEPARENT_BYTES = 26;
 const NO_META: readonly Tlv[] = Object.freeze([]);
 
 export class GivenContext implements CallContext {

@@ -21,8 +21,6 @@ const MOST_BYTES = 16 * 1024 * 1024;
 const ENTRY_BYTES = 256;
 /** In bytes. A larger result is not kept: to ask again is then to execute again, so it is refused. */
 export const LARGEST_RESULT = 64 * 1024;
-/** Of an idempotency key, in bytes. */
-export const LONGEST_KEY = 64;
 /** An identity whose data is longer, in bytes, stands in the map as its digest: keys of a map have at most 1,024 bytes. */
 const LONGEST_IDENTITY = 512;
 

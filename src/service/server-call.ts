@@ -8,19 +8,19 @@
 import { Buffer } from "node:buffer";
 import { type BodyCodec, BodyError } from "../protocol/body-codec.ts";
 import { CallError } from "../protocol/call-error.ts";
-import { CODE, CODEC, ERROR_FLAG, KIND } from "../protocol/codes.ts";
+import { CODE, CODEC, ERROR_FLAG, KIND, LONGEST_IDEMPOTENCY_KEY } from "../protocol/codes.ts";
 import { Inbox } from "../protocol/inbox.ts";
 import type { Uncounted } from "../protocol/running-handlers.ts";
 import { describeIssues, type Validated, validate } from "../protocol/schema.ts";
 import { flowsDown, flowsUp, type Stream, type StreamOwner } from "../protocol/stream.ts";
 import type { OpenFrame, StreamError } from "../protocol/stream-frames.ts";
 import { GivenContext } from "./given-context.ts";
-import { LARGEST_RESULT, LONGEST_KEY, type Result, resultKey } from "./results.ts";
+import { LARGEST_RESULT, type Result, resultKey } from "./results.ts";
 import type { RouteEntry } from "./route-table.ts";
 import type { ServerSession } from "./server-session.ts";
 
 const NOTHING = Buffer.alloc(0);
-const KEY_TOO_LONG = `an idempotency key has at most ${LONGEST_KEY} bytes`;
+const KEY_TOO_LONG = `an idempotency key has at most ${LONGEST_IDEMPOTENCY_KEY} bytes`;
 
 export class ServerCall extends GivenContext implements StreamOwner {
   readonly #stream: Stream | undefined;
@@ -113,7 +113,7 @@ export class ServerCall extends GivenContext implements StreamOwner {
 
   /** Runs it, unless somebody has with this key: then that one's answer is this one's too. */
   #runOnce(input: unknown, idempotencyKey: string): void {
-    const tooLong = idempotencyKey.length > LONGEST_KEY;
+    const tooLong = idempotencyKey.length > LONGEST_IDEMPOTENCY_KEY;
     if (tooLong) return this.#refuse(CODE.INVALID_ARGUMENT, KEY_TOO_LONG);
     this.#takeTime();
     let key: string;
