@@ -135,7 +135,7 @@ function built(
   if (compiler === undefined) return { name, reason: "there is no C compiler (cc)" };
   const program = join(folder ?? "", source);
   const args = ["-O2", "-o", program, file, ...libraries];
-  const failed = folder === undefined ? undefined : make("cc", args, BENCH);
+  const failed = make(folder, "cc", args, BENCH);
   return failed === undefined
     ? contender(name, [program, "{port}"], compiler)
     : { name, reason: failed };
@@ -148,8 +148,7 @@ function go(folder: string | undefined): Found {
   const version = programVersion("go", "version");
   if (version === undefined) return { name, reason: "it is not installed" };
   const program = join(folder ?? "", "go-echo");
-  const failed =
-    folder === undefined ? undefined : make("go", ["build", "-o", program, "."], source);
+  const failed = make(folder, "go", ["build", "-o", program, "."], source);
   return failed === undefined
     ? contender(name, [program, "{port}"], version)
     : { name, reason: failed };
@@ -164,7 +163,7 @@ function tokio(folder: string | undefined): Found {
   if (version === undefined) return { name, reason: "there is no cargo, which builds it" };
   const target = join(folder ?? "", "tokio");
   const args = ["build", "--release", "--quiet", "--target-dir", target, ...cratesHere()];
-  const failed = folder === undefined ? undefined : make("cargo", args, source);
+  const failed = make(folder, "cargo", args, source);
   const program = join(target, "release/tokio-echo");
   return failed === undefined
     ? contender(name, [program, "{port}", String(availableParallelism())], version)
@@ -184,7 +183,7 @@ function netty(folder: string | undefined): Found {
   const classes = join(folder ?? "", "netty");
   const path = nettyClassPath(classes);
   const args = ["-d", classes, "-cp", path, source];
-  const failed = folder === undefined ? undefined : make("javac", args, BENCH);
+  const failed = make(folder, "javac", args, BENCH);
   return failed === undefined
     ? contender(
         name,
@@ -194,8 +193,14 @@ function netty(folder: string | undefined): Found {
     : { name, reason: failed };
 }
 
-/** Why it could not be made; undefined when it was. */
-function make(program: string, args: readonly string[], cwd: string): string | undefined {
+/** Why it could not be made; undefined when it was, or nothing is made because there is no folder. */
+function make(
+  folder: string | undefined,
+  program: string,
+  args: readonly string[],
+  cwd: string,
+): string | undefined {
+  if (folder === undefined) return undefined;
   const { error, status, stderr } = spawnSync(program, args, { cwd, encoding: "utf8" });
   if (error !== undefined) return error.message;
   if (status === 0) return undefined;
