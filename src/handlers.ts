@@ -156,7 +156,9 @@ export interface SharedCounter {
 export interface SharedMap<Value> {
   /** A copy of the value. */
   get(key: string): Promise<Value | undefined>;
-  set(key: string, value: Value): Promise<void>;
+  set(key: string, value: Value, tenure?: Tenure): Promise<void>;
+  /** Sets it where there is none. Resolves with the value that was there, and stays; undefined: it is set. */
+  add(key: string, value: Value, tenure?: Tenure): Promise<Value | undefined>;
   /** Whether there was one. */
   delete(key: string): Promise<boolean>;
   /**
@@ -166,7 +168,19 @@ export interface SharedMap<Value> {
   update(
     key: string,
     change: (value: Value | undefined) => Value | undefined,
+    tenure?: Tenure,
   ): Promise<Value | undefined>;
+}
+
+/** How long a value stays in a shared map, from this `set`, `add` or `update` on; without it for ever. */
+export interface Tenure {
+  /**
+   * For so many ms, 1 to 2^32 - 1, and no longer than there is room: values with a time together may have a quarter of
+   * `limits.mapBytes`, and nothing that another value needs; the oldest go first. 0, the default, is for ever.
+   */
+  readonly keepMs?: number;
+  /** No longer than the thread that has put it there lives, whatever ends it: a replacement does not count. Default false. */
+  readonly withThread?: boolean;
 }
 
 /** What `message` and `opened` may return: a promise delays the connection's next message until it is settled. */

@@ -19,6 +19,7 @@ export {
   heavy,
   type SharedCounter,
   type SharedMap,
+  type Tenure,
 } from "./handlers.ts";
 export { type Scenario, scenario } from "./lab/workloads/scenario.ts";
 export { LIMITS, type Limits, OptionError } from "./limits.ts";

@@ -132,6 +132,12 @@ export class Mailbox {
     return Atomics.load(this.#control, this.#word(box, GENERATION));
   }
 
+  /** Whether the thread that had a box in that generation still has it. */
+  isOwned(box: number, generation: number): boolean {
+    const occupied = Atomics.load(this.#control, this.#word(box, OCCUPIED)) !== 0;
+    return occupied && this.generationOf(box) === generation;
+  }
+
   // The receiving side.
 
   /** Before a wait that a signal of the box's eventfd ends: false when something has come, and the wait must not be. */

@@ -1,8 +1,9 @@
 // What threads and the owner of the shared maps say to each other, as bytes for the mailboxes.
 //
 //   question   head: name of the map, NUL, key
-//              body: ┌ operation ┬ generation of the asker's mailbox ┬ version ┬ value …
-//                    └─── u8 ────┴──────────────── u32 ──────────────┴── f64 ──┘
+//              body: ┌ operation ┬ generation of the asker's mailbox ┬ version ┬ keepMs ┬ value …
+//                    └─── u8 ────┴──────────────── u32 ──────────────┴── f64 ──┴─ u32 ──┘
+//              The operation's highest bit: the value goes with the asker's thread.
 //   answer     body: ┌ status u8 ┬ version f64 ┬ value …            tag: the question's
 
 import { Buffer } from "node:buffer";
@@ -10,7 +11,9 @@ import type { MapAnswer } from "./map-store.ts";
 
 const GENERATION_AT = 1;
 const VERSION_AT = 5;
-const VALUE_AT = 13;
+const KEEP_AT = 13;
+const VALUE_AT = 17;
+const WITH_THREAD = 0x80;
 const ANSWER_VERSION_AT = 1;
 const ANSWER_VALUE_AT = 9;
 
@@ -20,6 +23,10 @@ export interface MapQuestion {
   readonly key: string;
   readonly version: number;
   readonly value: Uint8Array;
+  /** How long the value is kept; 0: for ever. */
+  readonly keepMs: number;
+  /** It goes with the asker's thread. */
+  readonly withThread: boolean;
 }
 
 export function questionHead({ name, key }: MapQuestion): Buffer {
@@ -27,13 +34,14 @@ export function questionHead({ name, key }: MapQuestion): Buffer {
 }
 
 export function questionBody(
-  { operation, version, value }: MapQuestion,
+  { operation, version, value, keepMs, withThread }: MapQuestion,
   generation: number,
 ): Buffer {
   const body = Buffer.allocUnsafe(VALUE_AT + value.length);
-  body[0] = operation;
+  body[0] = withThread ? operation | WITH_THREAD : operation;
   body.writeUInt32LE(generation, GENERATION_AT);
   body.writeDoubleLE(version, VERSION_AT);
+  body.writeUInt32LE(keepMs, KEEP_AT);
   body.set(value, VALUE_AT);
   return body;
 }
@@ -45,8 +53,11 @@ export function readQuestion(
 ): MapQuestion & { readonly generation: number } {
   const text = head.toString();
   const end = text.indexOf("\0");
+  const operation = body[0] as number;
   return {
-    operation: body[0] as number,
+    operation: operation & ~WITH_THREAD,
+    withThread: operation >= WITH_THREAD,
+    keepMs: body.readUInt32LE(KEEP_AT),
     name: text.slice(0, end),
     key: text.slice(end + 1),
     generation: body.readUInt32LE(GENERATION_AT),

@@ -37,16 +37,20 @@ export class MapOwner {
     this.#mailbox.callWhenPending(() => this.#mailbox.receive(this.#received));
   }
 
-  /** For the owner's own thread. */
-  apply({ operation, name, key, version, value }: MapQuestion): MapAnswer {
-    return this.#store.apply(operation, name, key, version, value);
+  /** For the owner's own thread; otherwise `lives` says whether the asker's still does. */
+  apply(question: MapQuestion, lives?: () => boolean): MapAnswer {
+    const { operation, name, key, version, value, keepMs, withThread } = question;
+    const tenure = { keepMs, lives: withThread ? lives : undefined };
+    return this.#store.apply(operation, name, key, version, value, tenure);
   }
 
   readonly #received: Receiver = ({ kind, tag, head, body }, from) => {
     if (kind !== MAP_QUESTION) return;
     const question = readQuestion(head, body);
-    const answer = answerBody(this.apply(question));
-    this.#answer({ to: from, generation: question.generation, tag, body: answer });
+    const { generation } = question;
+    const lives = () => this.#mailbox.isOwned(from, generation);
+    const answer = answerBody(this.apply(question, lives));
+    this.#answer({ to: from, generation, tag, body: answer });
   };
 
   /** Also those that wait already: what a thread asked first is answered first. */

@@ -6,7 +6,7 @@
 
 import { Buffer } from "node:buffer";
 import { deferred } from "../deferred.ts";
-import type { SharedMap } from "../handlers.ts";
+import type { SharedMap, Tenure } from "../handlers.ts";
 import { bytesOf, valueOfBytes } from "./cloning.ts";
 import type { MapQuestion } from "./map-messages.ts";
 import { CHANGED, DELETE, DELETE_IF, FULL, GET, type MapAnswer, SET, SET_IF } from "./map-store.ts";
@@ -14,8 +14,12 @@ import { CHANGED, DELETE, DELETE_IF, FULL, GET, type MapAnswer, SET, SET_IF } fr
 const LONGEST_NAME = 255;
 const LONGEST_KEY = 1024;
 /** What a question takes beside its name, key and value. */
-const FRAME_BYTES = 16;
+const FRAME_BYTES = 20;
 const NOTHING = Buffer.alloc(0);
+/** The version of what is not there. */
+const NOT_THERE = 0;
+const FOR_EVER: Tenure = Object.freeze({});
+const LONGEST_KEEP_MS = 0xffff_ffff;
 
 /** Why an operation on a shared map was not done. */
 export class SharedMapError extends Error {
@@ -61,8 +65,13 @@ class MapOf<Value> implements SharedMap<Value> {
     return valueIn<Value>(await this.#put(GET, key, 0, NOTHING));
   }
 
-  async set(key: string, value: Value): Promise<void> {
-    await this.#put(SET, key, 0, bytesToHold(value));
+  async set(key: string, value: Value, tenure?: Tenure): Promise<void> {
+    await this.#put(SET, key, 0, bytesToHold(value), tenure);
+  }
+
+  async add(key: string, value: Value, tenure?: Tenure): Promise<Value | undefined> {
+    const answer = await this.#put(SET_IF, key, NOT_THERE, bytesToHold(value), tenure);
+    return answer.status === CHANGED ? valueIn<Value>(answer) : undefined;
   }
 
   async delete(key: string): Promise<boolean> {
@@ -72,6 +81,7 @@ class MapOf<Value> implements SharedMap<Value> {
   async update(
     key: string,
     change: (value: Value | undefined) => Value | undefined,
+    tenure?: Tenure,
   ): Promise<Value | undefined> {
     let seen = await this.#put(GET, key, 0, NOTHING);
     for (;;) {
@@ -79,7 +89,7 @@ class MapOf<Value> implements SharedMap<Value> {
       const answer =
         changed === undefined
           ? await this.#put(DELETE_IF, key, seen.version, NOTHING)
-          : await this.#put(SET_IF, key, seen.version, bytesOf(changed));
+          : await this.#put(SET_IF, key, seen.version, bytesOf(changed), tenure);
       // Somebody else was faster, and has got on: with what is there now, again.
       if (answer.status !== CHANGED) return changed;
       seen = answer;
@@ -91,7 +101,13 @@ class MapOf<Value> implements SharedMap<Value> {
     key: string,
     version: number,
     value: Uint8Array,
+    { keepMs = 0, withThread = false }: Tenure = FOR_EVER,
   ): Promise<MapAnswer> {
+    if (!(Number.isInteger(keepMs) && keepMs >= 0 && keepMs <= LONGEST_KEEP_MS)) {
+      throw new RangeError(
+        `keepMs must be a whole number of ms, 0 (for ever) to ${LONGEST_KEEP_MS}`,
+      );
+    }
     const keyBytes = Buffer.byteLength(key);
     if (keyBytes > LONGEST_KEY) {
       throw new RangeError(`a key of a shared map has at most ${LONGEST_KEY} bytes`);
@@ -100,7 +116,10 @@ class MapOf<Value> implements SharedMap<Value> {
       const what = `a key and a value of ${keyBytes + value.length} bytes`;
       throw new RangeError(`${what} do not fit a mailbox: raise limits.mailboxBytes, or split it`);
     }
-    const answer = await this.#ask({ operation, name: this.#name, key, version, value });
+    const answer = await this.#ask({
+      ...{ operation, name: this.#name, key, version, value },
+      ...{ keepMs, withThread },
+    });
     if (answer.status !== FULL) return answer;
     throw new SharedMapError("ERR_SLUICE_MAP_FULL", "the shared maps are full (limits.mapBytes)");
   }

@@ -144,8 +144,11 @@ export class ThreadMail implements Mail, ServerMail {
   };
 
   async #ask(question: MapQuestion): Promise<MapAnswer> {
-    const { operation, name, key, version, value } = question;
-    if (this.#store !== undefined) return this.#store.apply(operation, name, key, version, value);
+    if (this.#store !== undefined) {
+      const { operation, name, key, version, value, keepMs } = question;
+      // The maps end with this thread too.
+      return this.#store.apply(operation, name, key, version, value, { keepMs, lives: undefined });
+    }
     const head = questionHead(question);
     const body = questionBody(question, this.#box?.generation ?? 0);
     return this.#questions.ask(

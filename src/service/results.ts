@@ -2,23 +2,19 @@
 // connection and thread, gets the same answer, and nothing is executed twice.
 //
 // The first one to write an entry is the one who executes. While it does, others are told to come back; when it has failed for
-// reasons that are nobody's business, the entry goes, and the next one executes. Bounded: so many results and bytes a thread, each
-// for so long, and the map has a limit of its own (limits.mapBytes); entries without a result are as many as handlers that run.
+// reasons that are nobody's business, the entry goes, and the next one executes.
+//
+// Threads die and are replaced, so no thread has to clear up: the entry of one who executes goes with its thread, and a
+// result after its time, or earlier when the map needs the room (decision 0050).
 
 import { Buffer } from "node:buffer";
-import { createHash, randomUUID } from "node:crypto";
-import type { SharedMap } from "../handlers.ts";
-import type { Due } from "../protocol/agenda.ts";
+import { createHash } from "node:crypto";
+import type { SharedMap, Tenure } from "../handlers.ts";
 import { CODE, ERROR_FLAG } from "../protocol/codes.ts";
 import type { Hub } from "./hub.ts";
 
-const KEPT_MS = 60_000;
-/** Of one thread. */
-const MOST_ENTRIES = 4096;
-/** Of all threads together, about; the map is also the service's own, and must have room left. */
-const MOST_BYTES = 16 * 1024 * 1024;
-/** What one costs beside its key, text and body, about. */
-const ENTRY_BYTES = 256;
+const EXECUTED: Tenure = Object.freeze({ withThread: true });
+const RESULT: Tenure = Object.freeze({ keepMs: 60_000 });
 /** In bytes. A larger result is not kept: to ask again is then to execute again, so it is refused. */
 export const LARGEST_RESULT = 64 * 1024;
 /** An identity whose data is longer, in bytes, stands in the map as its digest: keys of a map have at most 1,024 bytes. */
@@ -50,33 +46,17 @@ const OTHER_CODEC = refusal(
   0,
 );
 
-/** A result that is in the map. */
-interface Kept {
-  /** When it goes, in the wire's time. */
-  readonly untilMs: number;
-  readonly bytes: number;
-}
-
 interface Entry {
-  /** Whoever wrote it executes. */
-  readonly by: string;
+  /** Undefined: whoever has put it there executes. */
   readonly result?: Result;
 }
 
-export class Results implements Due {
-  agendaSlot = -1;
-  agendaMs = 0;
+export class Results {
   readonly #hub: Hub;
   readonly #map: SharedMap<Entry>;
-  /** Results of this thread's, the oldest first. */
-  readonly #own = new Map<string, Kept>();
-  /** In use by them, about. */
-  #ownBytes = 0;
-  readonly #mostBytes: number;
 
   constructor(hub: Hub) {
     this.#hub = hub;
-    this.#mostBytes = MOST_BYTES / hub.context.threads;
     this.#map = hub.context.map<Entry>("swp results");
   }
 
@@ -85,16 +65,15 @@ export class Results implements Due {
    * result there is; or a refusal, because somebody executes it, the result is in another codec, or there is no room.
    */
   async begin(key: string, codec: number): Promise<Result | undefined> {
-    const by = randomUUID();
-    let entry: Entry | undefined;
+    let there: Entry | undefined;
     try {
-      entry = await this.#map.update(key, (there) => there ?? { by });
+      there = await this.#map.add(key, {}, EXECUTED);
     } catch (error) {
       this.#hub.report(error);
       return NO_ROOM;
     }
-    if (entry?.by === by) return undefined;
-    const result = entry?.result ?? RUNNING;
+    if (there === undefined) return undefined;
+    const result = there.result ?? RUNNING;
     return result.body.length > 0 && result.codec !== codec ? OTHER_CODEC : result;
   }
 
@@ -110,35 +89,11 @@ export class Results implements Due {
       // A copy: what it lies in may be used again before it is there.
       body: fits ? Buffer.from(body) : Buffer.alloc(0),
     };
-    this.#keep(key, 2 * (key.length + message.length) + result.body.length + ENTRY_BYTES);
-    const done = this.#map.update(key, (there) => there && { ...there, result });
-    done.catch((error) => this.#hub.report(error));
+    this.#map.set(key, { result }, RESULT).catch((error) => this.#hub.report(error));
   }
 
   forget(key: string): void {
-    this.#ownBytes -= this.#own.get(key)?.bytes ?? 0;
-    this.#own.delete(key);
     this.#map.delete(key).catch((error) => this.#hub.report(error));
-  }
-
-  due(nowMs: number): number {
-    for (const [key, { untilMs }] of this.#own) {
-      if (untilMs > nowMs) return untilMs;
-      this.forget(key);
-    }
-    return Number.POSITIVE_INFINITY;
-  }
-
-  #keep(key: string, bytes: number): void {
-    const untilMs = this.#hub.wire.now() + KEPT_MS;
-    this.#own.set(key, { untilMs, bytes });
-    this.#ownBytes += bytes;
-    this.#hub.wire.agenda.atLatest(this, untilMs);
-    for (const oldest of this.#own.keys()) {
-      const fits = this.#own.size <= MOST_ENTRIES && this.#ownBytes <= this.#mostBytes;
-      if (fits || oldest === key) return;
-      this.forget(oldest);
-    }
   }
 }
 

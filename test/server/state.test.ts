@@ -8,6 +8,7 @@ import { Worker } from "node:worker_threads";
 import fc from "fast-check";
 import { SharedMapError } from "../../src/index.ts";
 import {
+  CHANGED,
   DELETE,
   DELETE_IF,
   DONE,
@@ -144,6 +145,87 @@ describe("what shared maps hold", () => {
   });
 });
 
+describe("values in shared maps that do not stay", () => {
+  /** 40 entries of the size that `put` makes fit. */
+  const MOST = 40 * (2 + 70 + 128);
+  const VALUE = new Uint8Array(70);
+
+  function makeStore() {
+    const clock = { ms: 1000 };
+    const store = new MapStore(MOST, () => clock.ms);
+    const put = (key: string, tenure?: Parameters<MapStore["apply"]>[5], operation = SET) =>
+      store.apply(operation, "map", key, 0, VALUE, tenure).status;
+    const has = (key: string) =>
+      store.apply(GET, "map", key, 0, new Uint8Array(0)).value !== undefined;
+    return { clock, store, put, has };
+  }
+
+  test("one with a time is gone when that is over, for whoever asks, and makes room for one that is not there", () => {
+    const { clock, store, put, has } = makeStore();
+    put("a", { keepMs: 10, lives: undefined });
+    clock.ms += 9;
+    assert.equal(has("a"), true);
+    assert.equal(put("a", undefined, SET_IF), CHANGED);
+    clock.ms += 1;
+    assert.equal(has("a"), false);
+    assert.equal(store.bytes, 0);
+    put("a", { keepMs: 10, lives: undefined });
+    clock.ms += 10;
+    assert.equal(put("a", undefined, SET_IF), DONE, "for ever from here on");
+    clock.ms += 1000;
+    assert.equal(has("a"), true);
+  });
+
+  test("one that goes with its thread is gone with it", () => {
+    const { store, put, has } = makeStore();
+    let alive = true;
+    put("a", { keepMs: 0, lives: () => alive });
+    assert.equal(has("a"), true);
+    alive = false;
+    assert.equal(put("a", undefined, SET_IF), DONE);
+    put("b", { keepMs: 0, lives: () => alive });
+    assert.equal(has("b"), false);
+    assert.equal(store.bytes, 200);
+  });
+
+  test("what nobody asks for is forgotten by other writes, a few at a time", () => {
+    const { clock, store, put } = makeStore();
+    let alive = true;
+    const lives = () => alive;
+    for (let n = 0; n < 5; n++) put(`t${n}`, { keepMs: 10, lives: undefined });
+    for (let n = 0; n < 5; n++) put(`l${n}`, { keepMs: 0, lives: n === 2 ? undefined : lives });
+    alive = false;
+    clock.ms += 10;
+    for (let n = 0; n < 3; n++) put("x");
+    assert.equal(store.bytes, 200 + 202, "x, l2 and nothing else");
+  });
+
+  test("those with a time have a quarter of the room together, and the oldest go first", () => {
+    const { store, put, has } = makeStore();
+    for (let n = 10; n < 30; n++) put(String(n), { keepMs: 1000, lives: undefined });
+    assert.equal(store.bytes <= MOST / 4, true);
+    assert.deepEqual([has("20"), has("21"), has("29")], [false, true, true]);
+  });
+
+  test("those with a time go where somebody else needs the room, and only if that helps", () => {
+    const { store, put, has } = makeStore();
+    for (let n = 0; n < 9; n++) put(String(n), { keepMs: 1000, lives: undefined });
+    for (let n = 0; n < 30; n++) assert.equal(put(`forever ${n}`), DONE);
+    assert.deepEqual([has("0"), has("1"), has("2")], [false, false, true]);
+    const tooLarge = new Uint8Array(MOST);
+    assert.equal(store.apply(SET, "map", "large", 0, tooLarge).status, FULL);
+    assert.equal(has("8"), true);
+  });
+
+  test("those of dead threads make room at once", () => {
+    const { put } = makeStore();
+    let alive = true;
+    for (let n = 0; put(`old ${n}`, { keepMs: 0, lives: () => alive }) === DONE; n++);
+    alive = false;
+    for (let n = 0; n < 30; n++) assert.equal(put(`new ${n}`), DONE);
+  });
+});
+
 for (const { name: driver, skip } of DRIVERS) {
   for (const threads of [1, 2]) {
     describe(`shared state, ${driver}, ${threads} thread(s)`, { skip }, () => {
@@ -180,6 +262,11 @@ for (const { name: driver, skip } of DRIVERS) {
         assert.equal(await two.ask("get b"), "the server's");
         assert.equal(await two.ask("delete a"), "true");
         assert.equal(await one.ask("delete a"), "false");
+
+        await assert.rejects(server.map("test").set("c", 1, { keepMs: 0.5 }), /keepMs must be/);
+        assert.equal(await server.map("test").add("b", "another's"), "the server's");
+        assert.equal(await server.map("test").add("c", "new", { keepMs: 60_000 }), undefined);
+        assert.equal(await two.ask("get c"), "new");
 
         const rounds = 100;
         const sums = await Promise.all(

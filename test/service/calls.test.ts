@@ -637,20 +637,36 @@ describe("idempotency keys", () => {
         return "kept";
       }),
     };
-    const limits = { mapBytes: 18 * 1024 * 1024 };
+    const limits = { mapBytes: 1024 * 1024 };
     const server = await serveFor(t, { ...service(routes), limits });
     const client = await SessionClient.connect(t, server);
     const first = await keyed(client, "first", "large", 0);
     assert.equal(await keyed(client, "first", "large", 0), first);
     // More than the map holds.
-    for (let n = 0; n < 320; n += 20) {
+    for (let n = 0; n < 40; n += 20) {
       const some = Array.from({ length: 20 }, (_, k) => keyed(client, `${n + k}`, "large", 0));
       await within(Promise.all(some), "the answers");
     }
-    assert.equal(executed, 321);
-    assert.equal(await client.call("keep", "x".repeat(100_000)), "kept");
-    assert.equal(await keyed(client, "319", "large", 0), `321 ${large}`);
+    assert.equal(executed, 41);
+    assert.equal(await client.call("keep", "x".repeat(700_000)), "kept");
+    assert.equal(await keyed(client, "39", "large", 0), `41 ${large}`);
     assert.notEqual(await keyed(client, "first", "large", 0), first, "the oldest have gone");
+  });
+
+  test("a result is kept for 60 s from the answer on", async (t) => {
+    let executed = 0;
+    const { client, server } = await start(t, {
+      count: call(anything, anything, () => ++executed),
+    });
+    assert.equal(await keyed(client, "a", "count", 0), 1);
+    const { now } = performance;
+    let laterMs = 59_000;
+    t.mock.method(performance, "now", () => now.call(performance) + laterMs);
+    const almost = await SessionClient.connect(t, server);
+    assert.equal(await keyed(almost, "a", "count", 0), 1);
+    laterMs = 60_000;
+    const after = await SessionClient.connect(t, server);
+    assert.equal(await keyed(after, "a", "count", 0), 2);
   });
 
   test("an error that is nobody's business is not kept", async (t) => {

@@ -17,6 +17,8 @@ const GATE_SESSIONS = 400;
 
 type Mock = Parameters<NonNullable<Parameters<typeof test>[0]>>[0]["mock"];
 
+type Put = Parameters<MemoryMap<unknown>["set"]>;
+
 const MISTAKES: Readonly<Record<string, (mock: Mock) => void>> = {
   "CANCEL is never a flood": (mock) => void mock.method(Allowance.prototype, "cancel", () => {}),
   "a flow's credit is not granted for what was taken back": (mock) =>
@@ -34,12 +36,20 @@ const MISTAKES: Readonly<Record<string, (mock: Mock) => void>> = {
       this.forget(key);
     }),
   "they are given to somebody else": (mock) => {
-    const { update } = MemoryMap.prototype;
+    const { add, set } = MemoryMap.prototype;
+    const anybodys = (key: string) => key.replace(/\n.*\n/, "\n");
     mock.method(
       MemoryMap.prototype,
-      "update",
-      function (this: MemoryMap<unknown>, key: string, ...change: [never]) {
-        return update.call(this, key.replace(/\n.*\n/, "\n"), ...change);
+      "add",
+      function (this: MemoryMap<unknown>, ...[key, ...more]: Put) {
+        return add.call(this, anybodys(key), ...more);
+      },
+    );
+    mock.method(
+      MemoryMap.prototype,
+      "set",
+      function (this: MemoryMap<unknown>, ...[key, ...more]: Put) {
+        return set.call(this, anybodys(key), ...more);
       },
     );
   },
