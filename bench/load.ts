@@ -39,7 +39,7 @@ export interface LoadTarget {
   readonly pid: number;
 }
 
-/** `notice` is called when the measured window begins and when it ends. */
+/** `notice` is called when the measured window ends, and when that of the idle mode begins. */
 export async function runLoad(
   target: LoadTarget,
   loadArguments: readonly string[],
