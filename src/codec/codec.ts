@@ -53,7 +53,7 @@ export interface Output {
 export interface Codec<Message, Sent = Message> {
   /** For people: shown in errors and statistics. */
   readonly name: string;
-  /** A decoder for one connection; one without state may be shared by all. */
+  /** A decoder for one connection; one without state may be shared by all. A reactor also makes one that it never uses. */
   decoder(): Decoder<Message>;
   /**
    * Writes one message, whole.
