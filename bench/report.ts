@@ -80,7 +80,7 @@ function method(): string {
     "## How it is measured",
     [
       `- Every server runs alone on core ${SERVER_CORE}, the load generator (\`bench/c/load.c\`) on core ${LOAD_CORE}, all over 127.0.0.1; the servers take turns within a round, every second round in reverse order. Below each table stands how a round went:`,
-      "- **by turns**: every server is started afresh and works for 3 s, in the open loop for 10 s (as many messages as in the closed loops), so that its code is compiled; then they are measured in four short bursts each. On a machine that is shared the seconds differ more than the servers do.",
+      "- **by turns**: every server is started afresh and works for 3 s, in the open loop for 10 s (as many messages as in the closed loops), halfway with new connections, so that its code is compiled; then they are measured in four short bursts each. On a machine that is shared the seconds differ more than the servers do.",
       "- **one after the other**: a server is started afresh, works for 1.5 s (in the open loop for 10 s, where the table is not about the first seconds), and is measured in one piece.",
       `- Figures are medians. Ratios are taken to the C io_uring server (\`bench/c/echo-uring.c\`): a burst's to the mean of its bursts *right before and right after* (at most three others lie between), of which a round's ratio is the median; else to its measurement *of the same round*. Then comes the median of the rounds, and in brackets the lowest and the highest.`,
       "- Server CPU is the process's CPU clock, in nanoseconds, read at the first and at the last moment of the measured window. On loopback the sender also pays for the receiver's half of the TCP stack, for all servers alike.",
