@@ -4,6 +4,7 @@
 import type { BodyCodec } from "../protocol/body-codec.ts";
 import { CallError } from "../protocol/call-error.ts";
 import { KIND, LONGEST_IDEMPOTENCY_KEY, META_KEY, SLOW_POLICY } from "../protocol/codes.ts";
+import { checkDeadline } from "../protocol/deadline.ts";
 import { type RouteShape, readShapes } from "../protocol/route-shapes.ts";
 import type { Open } from "../protocol/stream-frames.ts";
 import { type Tlv, textTlv } from "../protocol/tlv.ts";
@@ -136,7 +137,7 @@ export class Client<Service = never> {
    * One request, one answer.
    * @throws CallError with what the server says; UNAVAILABLE (the connection was cut, or is refused), DEADLINE_EXCEEDED,
    *   CANCELLED, RESOURCE_EXHAUSTED (too many wait); TypeError for an input that the codec cannot carry; RangeError for an
-   *   idempotency key or a trace context of a wrong length
+   *   idempotency key of a wrong length, a trace context that is none, a deadline that is no time
    */
   call<Name extends NameOf<ClientRoutes<Service>, "call">>(
     route: Name,
@@ -148,7 +149,7 @@ export class Client<Service = never> {
     >;
   }
 
-  /** One request, and messages: `for await`. Leaving the loop ends the stream. @throws as `call`, from the loop */
+  /** One request, and messages: `for await`. Leaving the loop ends the stream. @throws as `call`: CallError from the loop */
   stream<Name extends NameOf<ClientRoutes<Service>, "serverStream">>(
     route: Name,
     input: In<ClientRoutes<Service>, Name>,
@@ -202,7 +203,10 @@ export class Client<Service = never> {
     return duplex;
   }
 
-  /** Resolves once it is on its way; whether it arrives nobody says. @throws CallError, RangeError when it is too long */
+  /**
+   * Resolves once it is on its way; whether it arrives nobody says.
+   * @throws CallError; RangeError when it is too long, or its deadline no time
+   */
   notify<Name extends NameOf<ClientRoutes<Service>, "notify">>(
     route: Name,
     input: In<ClientRoutes<Service>, Name>,
@@ -288,7 +292,8 @@ export class Client<Service = never> {
     return new Promise((resolve, reject) => {
       const codec = options.codec ?? this.#options.codec;
       const open: Open = { kind, codec: codec.id, name };
-      const until = this.#pool.now() + (options.deadlineMs ?? this.#options.deadlineMs);
+      const { deadlineMs = this.#options.deadlineMs } = options;
+      const until = this.#pool.now() + checkDeadline(deadlineMs);
       this.#pool.submit(new Announcement(open, codec.encode(input), until, resolve, reject));
     });
   }

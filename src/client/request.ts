@@ -7,17 +7,13 @@
 import { Buffer } from "node:buffer";
 import type { BodyCodec } from "../protocol/body-codec.ts";
 import { CallError } from "../protocol/call-error.ts";
-import {
-  CODE,
-  FIRST_APPLICATION_CODE,
-  META_KEY,
-  nameOf,
-  TRACEPARENT_BYTES,
-} from "../protocol/codes.ts";
+import { CODE, FIRST_APPLICATION_CODE, META_KEY, nameOf } from "../protocol/codes.ts";
+import { checkDeadline } from "../protocol/deadline.ts";
 import { errorFromPeer } from "../protocol/peer-call.ts";
 import type { Stream, StreamOwner } from "../protocol/stream.ts";
 import type { Open, StreamError } from "../protocol/stream-frames.ts";
 import type { Tlv } from "../protocol/tlv.ts";
+import { traceparentBytes } from "../protocol/trace-context.ts";
 import type { Link } from "./link.ts";
 
 /** What requests need of their client. */
@@ -32,14 +28,14 @@ export interface RequestHost {
 }
 
 export interface RequestOptions {
-  /** How long it may take in all, in ms; the server is told what is left. */
+  /** How long it may take in all, 1 ms to a day, else RangeError; the server is told what is left. */
   readonly deadlineMs?: number | undefined;
   /** Gives it up: it fails with CANCELLED, and the server is told. */
   readonly signal?: AbortSignal | undefined;
   /** How the bodies of this request are encoded, instead of the client's codec. */
   readonly codec?: BodyCodec | undefined;
-  /** W3C trace context as bytes, 26 of them: version (1), trace id (16), parent id (8), flags (1). RangeError for another length. */
-  readonly traceparent?: Uint8Array | undefined;
+  /** W3C trace context, as in the HTTP header of that name: `00-TRACE ID-PARENT ID-FLAGS`. RangeError for what is none. */
+  readonly traceparent?: string | undefined;
 }
 
 const NOTHING = Buffer.alloc(0);
@@ -84,7 +80,8 @@ export abstract class Request implements StreamOwner {
     this.#credit = more.credit ?? 0;
     this.#meta = metaOf(options, more.meta);
     this.#idempotent = this.#meta.some(({ key }) => key === META_KEY.IDEMPOTENCY_KEY);
-    const within = options.deadlineMs ?? more.deadlineMs;
+    const within =
+      options.deadlineMs === undefined ? more.deadlineMs : checkDeadline(options.deadlineMs);
     this.deadlineMs = within === undefined ? NEVER : host.now() + within;
     this.#signal = options.signal;
     this.#signal?.addEventListener("abort", this.#aborted);
@@ -208,15 +205,14 @@ export abstract class Request implements StreamOwner {
   }
 }
 
-/** @throws RangeError for a trace context of another length */
+/** @throws RangeError for a trace context that is none */
 function metaOf(options: RequestOptions, more: readonly Tlv[] | undefined): readonly Tlv[] {
   const { traceparent } = options;
   if (traceparent === undefined) return more ?? NO_META;
-  if (!(traceparent instanceof Uint8Array) || traceparent.length !== TRACEPARENT_BYTES) {
-    const what = "version, trace id (16), parent id (8), flags";
-    throw new RangeError(`traceparent must be ${TRACEPARENT_BYTES} bytes: ${what}`);
-  }
-  return [{ key: META_KEY.TRACEPARENT, value: traceparent }, ...(more ?? NO_META)];
+  return [
+    { key: META_KEY.TRACEPARENT, value: traceparentBytes(traceparent) },
+    ...(more ?? NO_META),
+  ];
 }
 
 const NO_META: readonly Tlv[] = Object.freeze([]);

@@ -151,8 +151,6 @@ export const META_KEY = {
   SLOW_POLICY: 6,
   FROM_SEQ: 7,
 } as const;
-/** Of a trace context, in bytes: version (1), trace id (16), parent id (8), flags (1). */
-export const TRACEPARENT_BYTES = 26;
 /** Of an idempotency key, in bytes. */
 export const LONGEST_IDEMPOTENCY_KEY = 64;
 export const FIRST_APPLICATION_KEY = 0x4000;

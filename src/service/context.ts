@@ -16,6 +16,7 @@ export interface CallContext {
   readonly remainingMs: number | undefined;
   /** As the caller sent them. */
   readonly idempotencyKey: string | undefined;
+  /** W3C trace context; undefined also for what is none. */
   readonly traceparent: string | undefined;
   readonly remoteAddress: Address | undefined;
   /** The client itself: a server may call it. */
@@ -35,7 +36,9 @@ export interface CallingPeer {
   readonly agent: string;
   /**
    * Calls a route of the client's.
-   * @throws CallError what the client answers; UNAVAILABLE when the connection ends, DEADLINE_EXCEEDED
+   * @param options `deadlineMs`: 1 ms to a day; without it there is none
+   * @throws CallError what the client answers; UNAVAILABLE when the connection ends, DEADLINE_EXCEEDED; RangeError for a
+   *   deadline that is no time
    */
   call(
     route: string,

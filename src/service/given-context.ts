@@ -1,9 +1,10 @@
 // The context that a handler is given, as far as it does not change: who asks, for what, how long; and the signal.
 
 import { Buffer } from "node:buffer";
-import { META_KEY, TRACEPARENT_BYTES } from "../protocol/codes.ts";
+import { META_KEY } from "../protocol/codes.ts";
 import type { OpenFrame } from "../protocol/stream-frames.ts";
 import { type Tlv, tlv } from "../protocol/tlv.ts";
+import { traceparentText } from "../protocol/trace-context.ts";
 import type { Address } from "../sys/address.ts";
 import type { CallContext, CallingPeer, Publisher } from "./context.ts";
 import type { RouteEntry } from "./route-table.ts";
@@ -56,14 +57,12 @@ export class GivenContext implements CallContext {
   }
 
   get idempotencyKey(): string | undefined {
-    return this.#metaValue(META_KEY.IDEMPOTENCY_KEY)?.toString("latin1");
+    const value = tlv(this.meta, META_KEY.IDEMPOTENCY_KEY);
+    return value === undefined ? undefined : Buffer.from(value).toString("latin1");
   }
 
   get traceparent(): string | undefined {
-    const value = this.#metaValue(META_KEY.TRACEPARENT);
-    if (value?.length !== TRACEPARENT_BYTES) return undefined;
-    const hex = value.toString("hex");
-    return `${hex.slice(0, 2)}-${hex.slice(2, 34)}-${hex.slice(34, 50)}-${hex.slice(-2)}`;
+    return traceparentText(tlv(this.meta, META_KEY.TRACEPARENT));
   }
 
   get publish(): Publisher["publish"] {
@@ -72,10 +71,5 @@ export class GivenContext implements CallContext {
 
   get shared(): Publisher["shared"] {
     return this.client.hub.shared;
-  }
-
-  #metaValue(key: number): Buffer | undefined {
-    const value = tlv(this.meta, key);
-    return value === undefined ? undefined : Buffer.from(value);
   }
 }

@@ -6,6 +6,7 @@ import type { Connection } from "../handlers.ts";
 import { type BodyCodec, jsonCodec } from "../protocol/body-codec.ts";
 import { CODE, ERROR_FLAG, GOAWAY, GOAWAY_KEY, HELLO_KEY, KIND } from "../protocol/codes.ts";
 import type { Auth } from "../protocol/connection-frames.ts";
+import { checkDeadline } from "../protocol/deadline.ts";
 import { callPeer, notifyPeer } from "../protocol/peer-call.ts";
 import { Session } from "../protocol/session.ts";
 import type { SessionEnd, SessionEvents, Transport } from "../protocol/session-events.ts";
@@ -362,12 +363,14 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer, Liv
     return this.session.peer.agent;
   }
 
-  call(
+  async call(
     route: string,
     value: unknown,
     options: { readonly deadlineMs?: number; readonly codec?: BodyCodec } = {},
   ): Promise<unknown> {
-    return callPeer(this.session, route, value, options.codec ?? jsonCodec, options.deadlineMs);
+    const { codec = jsonCodec, deadlineMs } = options;
+    const withinMs = deadlineMs === undefined ? 0 : checkDeadline(deadlineMs);
+    return callPeer(this.session, route, value, codec, withinMs);
   }
 
   notify(route: string, value: unknown, codec: BodyCodec = jsonCodec): void {

@@ -311,6 +311,33 @@ describe("deadlines and cancelling", () => {
     assert.ok(remaining > 0 && remaining <= 5000, String(remaining));
   });
 
+  test("a deadline that is no time is refused, whatever is asked", async (t) => {
+    const { api, ledger } = await stage(t);
+    for (const deadlineMs of [
+      NaN,
+      -1,
+      0,
+      0.5,
+      86_400_001,
+      Infinity,
+      "10" as never,
+      null as never,
+    ]) {
+      const refused = {
+        name: "RangeError",
+        message: `deadlineMs must be a whole number of ms from 1 to 86400000 (a day), not ${deadlineMs}`,
+      };
+      await assert.rejects(api.call("work", 1, { deadlineMs }), refused);
+      await assert.rejects(api.publish("news", 1, { deadlineMs }), refused);
+      await assert.rejects(api.notify("note", 1, { deadlineMs }), refused);
+      const unacknowledged = { deadlineMs, acknowledged: false };
+      await assert.rejects(api.publish("news", 1, unacknowledged), refused);
+      assert.throws(() => api.upload("store", { deadlineMs }), refused);
+    }
+    assert.equal(await api.call("work", 2, { deadlineMs: 86_400_000 }), 2);
+    assert.deepEqual([...ledger.worked], [[2, 1]], "nothing else was sent");
+  });
+
   test("waiting for a connection counts", async (t) => {
     const api = client<Rooms>({ path: "/no/such/socket", backOff: { firstMs: 1, mostMs: 5 } });
     t.after(() => api.close());
@@ -412,7 +439,7 @@ describe("cut connections", () => {
     assert.equal(ledger.hanging, 2);
   });
 
-  test("an idempotency key or a trace context of a wrong length is refused", async (t) => {
+  test("an idempotency key of a wrong length, and a trace context that is none, are refused", async (t) => {
     const { api, ledger } = await stage(t);
     for (const idempotencyKey of ["", "k".repeat(65), "\u{f6}".repeat(33)]) {
       await assert.rejects(api.call("work", 1, { idempotencyKey }), {
@@ -421,9 +448,14 @@ describe("cut connections", () => {
       });
     }
     assert.equal(await api.call("work", 1, { idempotencyKey: "\u{f6}".repeat(32) }), 1);
-    for (const length of [0, 25, 27]) {
-      const traceparent = Buffer.alloc(length);
-      const refused = { name: "RangeError", message: /^traceparent must be 26 bytes: version/ };
+    const good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    const bad = [
+      ...["", good.slice(0, -1), `${good}0`, good.toUpperCase(), good.replaceAll("-", "")],
+      ...[good.replace(/^00/, "ff"), good.replace(/-4.*6-/, `-${"0".repeat(32)}-`)],
+      ...[good.replace(/-00.*7-/, `-${"0".repeat(16)}-`), Buffer.alloc(26) as never, null as never],
+    ];
+    for (const traceparent of bad) {
+      const refused = { name: "RangeError", message: /^traceparent must be text .* like "00-4bf/ };
       await assert.rejects(api.call("work", 2, { traceparent }), refused);
       await assert.rejects(api.publish("news", 1, { traceparent }), refused);
       assert.throws(() => api.upload("store", { traceparent }), refused);
@@ -433,10 +465,8 @@ describe("cut connections", () => {
 
   test("a trace context comes to the handler", async (t) => {
     const { api } = await stage(t);
-    const hex = `00${"ab".repeat(16)}${"cd".repeat(8)}01`;
-    const traceparent = Buffer.from(hex, "hex");
-    const text = `00-${"ab".repeat(16)}-${"cd".repeat(8)}-01`;
-    assert.equal(await api.call("trace", null, { traceparent }), text);
+    const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    assert.equal(await api.call("trace", null, { traceparent }), traceparent);
     assert.equal(await api.call("trace", null), "none");
   });
 

@@ -457,6 +457,35 @@ describe("streams", () => {
       Buffer.from(JSON.stringify({ name, got: JSON.parse(String(body)) }));
     assert.deepEqual(await client.call("ask", 1), { name: "you", got: { are: "there" } });
   });
+
+  test("it does not ask with a deadline that is no time", async (t) => {
+    const { client, errors } = await start(t, {
+      ask: call(anything, anything, (_, { peer }) => peer.call("you", 0, { deadlineMs: -1 })),
+    });
+    client.onCall = () => assert.fail("asked");
+    assert.equal((await refusal(client.call("ask", 1))).code, "INTERNAL");
+    assert.match(
+      String(errors[0]),
+      /RangeError: deadlineMs must be a whole number of ms from 1 to/,
+    );
+  });
+
+  test("a trace context is text, and what came as one and is none is not given", async (t) => {
+    const { client } = await start(t, {
+      trace: call(anything, anything, (_, { traceparent = "none" }) => traceparent),
+    });
+    const sent = (hex: string) => {
+      const meta = [{ key: META_KEY.TRACEPARENT, value: Buffer.from(hex, "hex") }];
+      const open = { kind: KIND.CALL, codec: jsonCodec.id, name: "trace", meta };
+      return client.open(open, 0).over;
+    };
+    const [trace, parent] = ["ab".repeat(16), "cd".repeat(8)];
+    assert.equal(await sent(`00${trace}${parent}01`), `00-${trace}-${parent}-01`);
+    const zeros = [`00${"0".repeat(32)}${parent}01`, `00${trace}${"0".repeat(16)}01`];
+    for (const bad of [...zeros, `ff${trace}${parent}01`, `00${trace}${parent}`, ""]) {
+      assert.equal(await sent(bad), "none", bad);
+    }
+  });
 });
 
 describe("idempotency keys", () => {
