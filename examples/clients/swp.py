@@ -422,9 +422,16 @@ def main():
     parser.add_argument("--token")
     options = parser.parse_args()
     host, _, port = options.endpoint.rpartition(":")
-    body = json.loads(options.body)
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        parser.error(f'"{options.endpoint}" is no HOST:PORT')
+    if options.what != "ping" and options.name == "":
+        parser.error(f"{options.what} takes the name of a route or topic")
     try:
-        with Client(host or "127.0.0.1", int(port), token=options.token) as client:
+        body = json.loads(options.body)
+    except json.JSONDecodeError as error:
+        parser.error(f"the body is no JSON: {error}")
+    try:
+        with Client(host.strip("[]") or "127.0.0.1", int(port), token=options.token) as client:
             if options.what == "call":
                 print(json.dumps(client.call(options.name, body)))
             elif options.what == "stream":
@@ -443,6 +450,8 @@ def main():
     except (Failure, OSError) as error:
         print(f"swp.py: {error} ({getattr(error, 'code', 'no connection')})", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -47,12 +47,20 @@ async function run(args: readonly string[]): Promise<number> {
   } catch (error) {
     if (!(error instanceof CallError)) throw error;
     const code = failed(error, values.json === true);
-    if (error.code === "UNIMPLEMENTED" && values.json !== true) {
-      console.error(
-        "sluice: --stream is for a route that streams, --notify for one that does not answer",
-      );
-    }
+    if (values.json !== true) advise(error, endpoint);
     return code;
+  }
+}
+
+function advise({ code, notProcessed }: CallError, endpoint: string): void {
+  if (code === "UNIMPLEMENTED") {
+    console.error(
+      "sluice: --stream is for a route that streams, --notify for one that does not answer",
+    );
+  }
+  // What a handler does not find was processed.
+  if (code === "NOT_FOUND" && notProcessed) {
+    console.error(`sluice: those that there are: sluice routes ${endpoint}`);
   }
 }
 

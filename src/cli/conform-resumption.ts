@@ -197,7 +197,10 @@ async function acknowledged(tester: Tester): Promise<void> {
 }
 
 async function dropped(tester: Tester): Promise<void> {
-  const { session: other, topic } = await subscribed(tester);
+  const { session: other, other: third, topic } = await subscribed(tester);
+  // Nobody answers an announcement: whether the server allows it is asked with a publication.
+  await third.publish(topic, "allowed");
+  await other.message();
   const session = await tester.begin();
   session.announce(1, topic, "a");
   await other.message();

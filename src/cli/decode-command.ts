@@ -59,8 +59,10 @@ async function read(file: string): Promise<Buffer> {
   try {
     return readFileSync(file);
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : "";
-    throw new Error(code === "ENOENT" ? `there is no file ${file}` : `${file}: ${String(code)}`);
+    const code = error instanceof Error && "code" in error ? String(error.code) : "";
+    if (code === "ENOENT") throw new Error(`there is no file ${file}`);
+    if (code === "EISDIR") throw new Error(`${file} is a directory: decode takes a file`);
+    throw new Error(`${file}: ${code}`);
   }
 }
 

@@ -81,9 +81,9 @@ export async function bodyOf(given: string | undefined, values: ClientValues): P
   }
 }
 
-/** As one line; on a terminal without what would not be seen there. */
+/** As one line, of JSON unless it is text and nobody wants JSON; on a terminal without what would not be seen there. */
 export function shown(body: unknown, values: ClientValues): string {
-  const line =
-    values.text === true && typeof body === "string" ? body : (JSON.stringify(body) ?? "");
+  const text = values.text === true && values.json !== true && typeof body === "string";
+  const line = text ? body : (JSON.stringify(body) ?? "");
   return process.stdout.isTTY ? safeText(line) : line;
 }

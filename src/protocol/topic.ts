@@ -18,7 +18,8 @@ function fault(topic: string, check: (topic: string) => void): string | undefine
     check(topic);
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    return error.message;
+    // It names the topic in front of what is wrong with it, as whoever asks here does.
+    return error.message.slice(error.message.lastIndexOf('": ') + 3);
   }
   if (topic.startsWith("$")) return "topics that begin with $ are reserved";
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.

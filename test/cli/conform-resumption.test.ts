@@ -113,3 +113,16 @@ for (const { name, plant, breaks } of MISTAKES) {
     }
   });
 }
+
+test("what a server does not let its clients publish breaks no rule", async (t) => {
+  const server = await serveFor(
+    t,
+    service({}, { authorize: (_identity, action) => action !== "publish" }),
+  );
+  const args = [`${portOf(server)}`, "--group", "resumption", "--wait-ms", "2000", "--json"];
+  const child = Child.cli(t, "conform", ...args);
+  const { code } = await child.exit();
+  const results = child.stdoutLines.map((line): string => JSON.parse(line).result);
+  assert.equal(code, 0, child.story());
+  assert.equal(results.filter((result) => result === "skipped").length, 3, `${results}`);
+});

@@ -64,6 +64,7 @@ test("call prints the answer, or why there is none", async (t) => {
     () => cli(t, ["call", at, "echo", '{"a":1}']),
     () => cli(t, ["call", at, "echo", "-"], "[1,2]"),
     () => cli(t, ["call", at, "upper", "a line", "--text"]),
+    () => cli(t, ["call", at, "upper", "a line", "--text", "--json"]),
     () => cli(t, ["call", at, "ticks", "3", "--stream"]),
     () => cli(t, ["call", at, "note", "7", "--notify"]),
     () => cli(t, ["call", at, "fails"]),
@@ -81,6 +82,7 @@ test("call prints the answer, or why there is none", async (t) => {
     { code: 0, out: '{"a":1}\n', err: "" },
     { code: 0, out: "[1,2]\n", err: "" },
     { code: 0, out: "A LINE\n", err: "" },
+    { code: 0, out: '"A LINE"\n', err: "" },
     { code: 0, out: '{"n":0}\n{"n":1}\n{"n":2}\n', err: "" },
     { code: 0, out: "", err: "" },
     { code: 1, out: "", err: "sluice: ABORTED: on purpose\n" },
@@ -89,7 +91,11 @@ test("call prints the answer, or why there is none", async (t) => {
       out: '{"error":{"code":"ABORTED","message":"on purpose\\nand more","detail":[1]}}\n',
       err: "",
     },
-    { code: 1, out: "", err: "sluice: NOT_FOUND: no such route\n" },
+    {
+      code: 1,
+      out: "",
+      err: `sluice: NOT_FOUND: no such route\nsluice: those that there are: sluice routes ${at}\n`,
+    },
     { code: 0, out: "", err: "" },
     { code: 0, out: "null\n", err: "" },
     {
@@ -136,7 +142,10 @@ test("sub prints what pub publishes; a token is needed where it is", async (t) =
   assert.equal(refused?.code, 1);
   assert.match(refused?.err ?? "", /^sluice: UNAUTHENTICATED: refused: /);
   assert.equal(unknown?.code, 2);
-  assert.match(unknown?.err ?? "", /"a\.\.b" is no topic/);
+  assert.equal(
+    unknown?.err,
+    'sluice: "a..b" is no topic: no token between dots may be empty (sluice pub --help)\n',
+  );
   assert.equal(forbidden?.code, 1);
   assert.match(forbidden?.err ?? "", /^sluice: PERMISSION_DENIED/);
   assert.equal(wrong?.code, 2);

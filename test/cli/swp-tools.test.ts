@@ -59,6 +59,9 @@ test("decode says what is malformed or cut off, and exits with 1", async (t) => 
   const missing = Child.cli(t, "decode", "no-such-file");
   assert.equal((await missing.exit()).code, 1);
   assert.match(missing.stderr, /^sluice: there is no file no-such-file\n$/);
+  const folder = Child.cli(t, "decode", ".");
+  assert.equal((await folder.exit()).code, 1);
+  assert.equal(folder.stderr, "sluice: . is a directory: decode takes a file\n");
 });
 
 test("what a peer sent cannot write to the terminal", () => {

@@ -201,6 +201,20 @@ test("the commands", { skip }, async (t) => {
   const failing = command("call", "missing");
   assert.equal((await failing.exit()).code, 1);
   assert.match(failing.stderr, /^swp\.py: no such route \(5\)$/m);
+  const mistakes = [
+    [
+      [at, "call", "echo", "{bad"],
+      /^swp\.py: error: the body is no JSON: Expecting property name/m,
+    ],
+    [[at, "call"], /^swp\.py: error: call takes the name of a route or topic$/m],
+    [["localhost", "ping"], /^swp\.py: error: "localhost" is no HOST:PORT$/m],
+    [["localhost:70000", "ping"], /^swp\.py: error: "localhost:70000" is no HOST:PORT$/m],
+  ] as const;
+  for (const [args, told] of mistakes) {
+    const wrong = Child.start(t, "python3", ["-B", `${FOLDER}/swp.py`, ...args]);
+    assert.equal((await wrong.exit()).code, 2);
+    assert.match(wrong.stderr, told);
+  }
   // Until it is subscribed nobody hears what is published.
   while (listening.ended === undefined) {
     const publishing = command("pub", "room.1.said", '"hello"');
