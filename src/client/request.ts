@@ -56,7 +56,8 @@ export abstract class Request implements StreamOwner {
   readonly #body: Uint8Array;
   readonly #meta: readonly Tlv[];
   readonly #idempotent: boolean;
-  readonly #signal: AbortSignal | undefined;
+  #signal: AbortSignal | undefined = undefined;
+  #aborted: (() => void) | undefined = undefined;
   #attempt = 0;
 
   constructor(
@@ -79,16 +80,20 @@ export abstract class Request implements StreamOwner {
     this.#body = body ?? NOTHING;
     this.#credit = more.credit ?? 0;
     this.#meta = metaOf(options, more.meta);
-    this.#idempotent = this.#meta.some(({ key }) => key === META_KEY.IDEMPOTENCY_KEY);
+    this.#idempotent =
+      this.#meta.length > 0 && this.#meta.some(({ key }) => key === META_KEY.IDEMPOTENCY_KEY);
     const within =
       options.deadlineMs === undefined ? more.deadlineMs : checkDeadline(options.deadlineMs);
     this.deadlineMs = within === undefined ? NEVER : host.now() + within;
-    this.#signal = options.signal;
-    this.#signal?.addEventListener("abort", this.#aborted);
+    if (options.signal !== undefined) this.#listen(options.signal);
   }
 
-  /** The caller wants no more of it: `signal`, or leaving a loop early. */
-  readonly #aborted = (): void => this.cancel(new CallError("CANCELLED", "cancelled"));
+  /** Most have no signal: nothing is made for them. */
+  #listen(signal: AbortSignal): void {
+    this.#signal = signal;
+    this.#aborted = () => this.cancel(new CallError("CANCELLED", "cancelled"));
+    signal.addEventListener("abort", this.#aborted);
+  }
 
   /** Whether its signal has been given already. */
   get aborted(): boolean {
@@ -108,7 +113,8 @@ export abstract class Request implements StreamOwner {
     const open: Open = {
       kind: this.#kind,
       codec: this.codec.id,
-      ...(routeId === undefined ? { name: this.#name } : { routeId }),
+      routeId: routeId ?? 0,
+      name: routeId === undefined ? this.#name : "",
       deadlineMs: left,
       credit: this.#credit,
       meta: this.#attempt === 1 ? this.#meta : [...this.#meta, attemptTlv(this.#attempt)],
@@ -192,7 +198,7 @@ export abstract class Request implements StreamOwner {
   protected finish(): void {
     this.over = true;
     this.stream = undefined;
-    this.#signal?.removeEventListener("abort", this.#aborted);
+    if (this.#aborted !== undefined) this.#signal?.removeEventListener("abort", this.#aborted);
   }
 
   #retryOrFail(error: CallError): void {
