@@ -156,6 +156,12 @@ export class Mailbox {
     if (this.#wanted !== undefined && !this.#called) this.#waitAsync();
   }
 
+  /** Takes everything that one other box has sent by now, before what the others have. */
+  receiveAllFrom(box: number, receiver: Receiver): void {
+    const reader = this.#readers[box];
+    while (reader !== undefined && !this.#drain(box, reader, receiver));
+  }
+
   /**
    * For a thread without a wait of its own: `wanted` is called by Node's event loop whenever something has come, and has to
    * lead to `receive`.

@@ -68,6 +68,7 @@ export class Mailboxes {
 
   /** The thread with this box has ended, in whatever way. */
   vacate(seat: MailboxSeat): void {
+    this.maps.hearLastWordsOf(seat.box);
     const control = controlOf(this.#memory, this.#boxes);
     leaveBox(control, seat.box);
     this.#free.push(seat.box);

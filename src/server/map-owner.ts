@@ -37,6 +37,11 @@ export class MapOwner {
     this.#mailbox.callWhenPending(() => this.#mailbox.receive(this.#received));
   }
 
+  /** What the thread with this box has said before it died is done while it still counts as alive. */
+  hearLastWordsOf(box: number): void {
+    this.#mailbox.receiveAllFrom(box, this.#received);
+  }
+
   /** For the owner's own thread; otherwise `lives` says whether the asker's still does. */
   apply(question: MapQuestion, lives?: () => boolean): MapAnswer {
     const { operation, name, key, version, value, keepMs, withThread } = question;

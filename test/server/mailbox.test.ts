@@ -8,7 +8,10 @@ import { Worker } from "node:worker_threads";
 import { probeDriver } from "../../src/driver/choose-driver.ts";
 import { completeLimits } from "../../src/limits.ts";
 import { Mailbox, type MailboxSeat } from "../../src/server/mailbox.ts";
-import { Mailboxes, ringBytesFor } from "../../src/server/mailboxes.ts";
+import { Mailboxes, ringBytesFor, SERVER_BOX } from "../../src/server/mailboxes.ts";
+import { questionBody, questionHead } from "../../src/server/map-messages.ts";
+import { MAP_QUESTION } from "../../src/server/map-owner.ts";
+import { GET, SET } from "../../src/server/map-store.ts";
 import { POLLIN } from "../../src/sys/abi.ts";
 import { PollTable } from "../../src/sys/poll-calls.ts";
 import { drainEventfd, signalEventfd } from "../../src/sys/socket-calls.ts";
@@ -99,6 +102,25 @@ describe("a mailbox", () => {
     all.open();
     assert.throws(() => all.open(), /all 2 mailboxes are in use/);
     all.close();
+  });
+
+  test("what a thread has said of shared maps before it died is done before it counts as dead", (t) => {
+    const all = mailboxes(t, 1, false);
+    const seat = all.open();
+    const dying = new Mailbox(seat);
+    const at = { name: "map", key: "k", version: 0, keepMs: 0 };
+    for (const [value, withThread] of [
+      ["executing", true],
+      ["result", false],
+    ] as const) {
+      const question = { ...at, operation: SET, value: Buffer.from(value), withThread };
+      const body = questionBody(question, seat.generation);
+      assert.equal(dying.send(SERVER_BOX, MAP_QUESTION, 1, questionHead(question), body), true);
+    }
+    all.vacate(seat);
+    const nothing = { value: Buffer.alloc(0), withThread: false };
+    const { value } = all.maps.apply({ ...at, ...nothing, operation: GET });
+    assert.equal(Buffer.from(value ?? []).toString(), "result");
   });
 
   test("a receiver that throws loses that message and no other", (t) => {
