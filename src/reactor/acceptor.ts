@@ -7,7 +7,7 @@ import { deferred } from "../deferred.ts";
 import type { Driver, Handle, ListenTarget } from "../driver/driver.ts";
 import type { Limits } from "../limits.ts";
 import { type Address, networkOf } from "../sys/address.ts";
-import { EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, SystemError } from "../sys/errno.ts";
+import { ECANCELED, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, SystemError } from "../sys/errno.ts";
 import { ACCEPT_ERRORS, REFUSED } from "./counters.ts";
 
 const FIRST_BACKOFF_MS = 5;
@@ -31,6 +31,7 @@ export class Acceptor {
   readonly #opening = new Map<Handle, { resolve: () => void; reject: (error: Error) => void }>();
   readonly #perAddress = new Map<string, number>();
   #stopped = 0;
+  #closed = false;
   #backoffMs = 0;
   /** When accepting is tried again, in ms of the driver's clock. */
   retryMs = NEVER;
@@ -41,13 +42,17 @@ export class Acceptor {
     this.#counters = counters;
   }
 
-  /** Resolves with the listener once it accepts. @throws SystemError (EADDRINUSE, EACCES, …) */
+  /** Resolves with the listener once it accepts. @throws SystemError (EADDRINUSE, EACCES, …; ECANCELED: closed meanwhile) */
   async listen(target: ListenTarget): Promise<Handle> {
     const listener = this.#driver.listen(target);
     if (listener < 0) throw new SystemError("listen", listener);
     const { promise, resolve, reject } = deferred<void>();
     this.#opening.set(listener, { resolve, reject });
     await promise;
+    if (this.#closed) {
+      this.#driver.close(listener, false);
+      throw new SystemError("listen", -ECANCELED);
+    }
     this.add(listener);
     return listener;
   }
@@ -65,8 +70,9 @@ export class Acceptor {
     if (this.#stopped === 0) this.#driver.resume(listener);
   }
 
-  /** Closes all listeners. */
+  /** Closes all listeners, and those that are being opened once they are. */
   close(): void {
+    this.#closed = true;
     for (const listener of this.#listeners) this.#driver.close(listener, false);
     this.#listeners.clear();
     this.retryMs = NEVER;

@@ -149,7 +149,7 @@ export class Reactor<Message, Sent, State> implements DriverEvents {
     return this.roster.count;
   }
 
-  /** Resolves with the listener once it accepts. @throws SystemError (EADDRINUSE, EACCES, …) */
+  /** Resolves with the listener once it accepts. @throws SystemError (EADDRINUSE, EACCES, …; ECANCELED: it drains meanwhile) */
   async listen(target: ListenTarget): Promise<Handle> {
     const listener = await this.#acceptor.listen(target);
     this.#placement?.open();

@@ -195,3 +195,14 @@ test("closed, it closes its listeners and touches them no more", () => {
   acceptor.setMemoryScarce(false);
   assert.deepEqual(driver.takeLog(), []);
 });
+
+test("a listener that is still being opened when all are closed is closed, and never accepts", async () => {
+  const { driver, acceptor } = subject();
+  driver.listener = 3;
+  const opening = acceptor.listen({ descriptor: 9, shared: true });
+  acceptor.close();
+  driver.takeLog();
+  acceptor.listening(3, 0);
+  await assert.rejects(opening, { code: "ECANCELED" });
+  assert.deepEqual(driver.takeLog(), ["close 3"]);
+});

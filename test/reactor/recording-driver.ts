@@ -108,7 +108,13 @@ export class RecordingDriver implements Driver {
     return this.nowMs;
   }
 
-  listen = () => -ENOTSUP;
+  /** What `listen` answers: a handle, or −errno. */
+  listener: Handle | number = -ENOTSUP;
+
+  listen(): Handle | number {
+    return this.listener;
+  }
+
   connect = () => -ENOTSUP;
   adopt = (_descriptor: number): number => -ENOTSUP;
   shutdown = () => -ENOTSUP;
