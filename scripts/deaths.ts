@@ -153,16 +153,19 @@ if (left > descriptors) fault(`${left - descriptors} descriptors more than after
 for (const [what, times] of faults) console.log(`FAULT ${what}: ${times} times`);
 process.exit(faults.size === 0 ? 0 : 1);
 
-/** A new connection, and the thread that serves it. */
-async function asked(): Promise<[Socket, string]> {
+/** Asks on a new connection which thread serves it; no answer when that thread dies first. */
+async function ask(): Promise<void> {
   const socket = connect(port, "127.0.0.1").setEncoding("utf8");
+  socket.on("data", (answer: string) => {
+    seen.add(answer.trim());
+    socket.destroy();
+  });
+  socket.on("end", () => socket.destroy());
   socket.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code !== "ECONNRESET") fault(`a connect: ${error.code}`);
   });
   socket.write("thread\n");
-  const [answer] = (await once(socket, "data")) as [string];
-  seen.add(answer.trim());
-  return [socket, answer.trim()];
+  await new Promise<void>((resolve) => socket.on("close", () => resolve()));
 }
 
 /** One death; resolves when its thread has been replaced. */
@@ -184,7 +187,7 @@ async function kill(way: string, reason: string): Promise<void> {
   slowestClose = Math.max(slowestClose, tookMs);
   if (tookMs > CLOSED_WITHIN_MS) fault(`closed after more than ${CLOSED_WITHIN_MS} ms`);
   const isReplaced = () => [...seen].some((each) => !known.has(each));
-  while (!isReplaced() && performance.now() - closedMs < NEVER_MS) (await asked())[0].destroy();
+  while (!isReplaced() && performance.now() - closedMs < NEVER_MS) await ask();
   if (!isReplaced()) fault("never replaced");
   const replacedMs = performance.now() - closedMs;
   slowestReplacement = Math.max(slowestReplacement, replacedMs);

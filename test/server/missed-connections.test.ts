@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { serve } from "../../src/server/serve.ts";
 import { Client } from "../support/client.ts";
 import { RAW_DRIVERS } from "../support/drivers.ts";
+import { until } from "../support/until.ts";
 
 const IRREPLACEABLE = new URL("../support/handlers/irreplaceable.ts", import.meta.url);
 /** More than are needed until the kernel tells the thread that is blocked. */
@@ -41,6 +42,8 @@ for (const { name: driver, skip } of RAW_DRIVERS) {
     t.after(() => server.close({ drainMs: 50 }));
     const killer = await Client.connect(t, server.address);
     killer.write("loop\n");
+    // Who comes before that may be accepted by this very thread, and is cut off with it.
+    await until(() => server.statistics().messages === 1, "the thread being blocked");
     const clients = await comeUntilOneWaits(t, () => Client.dial(t, server.address));
     for (const client of clients) {
       assert.equal((await client.bytes(5)).toString(), "here\n", client.state());
