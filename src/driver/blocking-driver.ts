@@ -221,8 +221,12 @@ export class BlockingDriver extends DescriptorDriver {
   #takeFromQueue(waitMs: number): number {
     const descriptor = this.#queue?.takeWithin(this.#isAlone ? this.#slice(waitMs) : 0) ?? -1;
     if (descriptor < 0) return 0;
+    this.notes.hold(descriptor);
     const failed = this.prepareDescriptor(descriptor);
-    if (failed < 0) closeDescriptor(descriptor);
+    if (failed < 0) {
+      this.notes.letGo();
+      closeDescriptor(descriptor);
+    }
     this.acceptedDescriptor(this.#queueListener, failed < 0 ? failed : descriptor);
     return 1;
   }
@@ -313,7 +317,10 @@ export class BlockingDriver extends DescriptorDriver {
   #accept(listener: Handle, descriptor: number): void {
     const accepted = acceptFrom(descriptor, SOCK_CLOEXEC);
     if (accepted === -EAGAIN || accepted === -EINTR) return;
-    if (accepted >= 0) setTimeouts(accepted, this.#sliceMs);
+    if (accepted >= 0) {
+      this.notes.hold(accepted);
+      setTimeouts(accepted, this.#sliceMs);
+    }
     this.acceptedDescriptor(listener, accepted);
   }
 

@@ -162,8 +162,12 @@ export abstract class DescriptorDriver implements Driver {
   }
 
   adopt(descriptor: number): Handle | number {
+    this.notes.hold(descriptor);
     const failed = this.prepareDescriptor(descriptor);
-    return failed < 0 ? failed : this.table.take(descriptor, CONNECTED);
+    const handle = failed < 0 ? failed : this.table.take(descriptor, CONNECTED);
+    // Then it is the caller's still.
+    if (handle < 0) this.notes.letGo();
+    return handle;
   }
 
   sendNow(handle: Handle, bytes: Uint8Array): number {
@@ -283,14 +287,16 @@ export abstract class DescriptorDriver implements Driver {
     this.events.closed(handle);
   }
 
-  /** What accept(2) or its completion gave: a descriptor or −errno. */
+  /** What accept(2) or its completion gave: a descriptor, which the notes have in hand, or −errno. */
   protected acceptedDescriptor(listener: Handle, result: number): void {
     if (!this.table.isOpen(listener)) {
+      this.notes.letGo();
       if (result >= 0) closeDescriptor(result);
       return;
     }
     const handle = result < 0 ? result : this.table.take(result, CONNECTED);
     if (handle < 0) {
+      this.notes.letGo();
       if (result >= 0) this.#parked.add(listener, result);
       this.pause(listener);
     }

@@ -331,6 +331,7 @@ export class EpollDriver extends DescriptorDriver {
       const flags = this.flags[slot] as number;
       if ((flags & (ACCEPTING | WANTED | CLOSING)) !== (ACCEPTING | WANTED)) return;
       const accepted = acceptFrom(this.descriptors[slot] as number, ACCEPT_FLAGS);
+      if (accepted >= 0) this.notes.hold(accepted);
       if (accepted === -EAGAIN) return;
       if (accepted !== -EINTR) this.acceptedDescriptor(listener, accepted);
     }

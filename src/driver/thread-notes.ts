@@ -8,9 +8,11 @@
 //   12–20  three pieces of memory that the kernel may write to: likewise
 //   21–26  where in the first mapping of a ring its completions lie: offsets in bytes of head, tail, mask and entries, of its
 //          flags, and of the number of completions that were lost
-//   27–    one descriptor a slot
+//   27     a descriptor in hand: on its way from a completion, from accept or from another thread into its slot
+//   28–    one descriptor a slot
 // Invariant: a descriptor's note is gone before it is given to close(2). A number that may be used again must never be
-// closed by somebody else; better one that stays open when a thread dies between the two.
+// closed by somebody else; better one that stays open when a thread dies between the two. The other way round, what comes is
+// noted where it goes to before it is forgotten where it comes from, and whoever cleans up counts it once.
 //
 // A second table, where connections may outlive their thread, says which of them are at rest: between two messages, with
 // nothing received that is not handled, and nothing written that is not sent. An entry a slot: the connection's id while it
@@ -29,8 +31,10 @@ const RING_MAPPINGS = 6;
 const MEMORY = 12;
 const MEMORY_END = 21;
 const COMPLETIONS = 21;
+const COMPLETIONS_END = 27;
+const HAND = 27;
 /** Entries in front of the slots'. */
-export const NOTES_AHEAD = 27;
+export const NOTES_AHEAD = 28;
 const COMPLETION_WORDS = SIZEOF_CQE / 4;
 
 /** How many entries the notes of a driver with so many slots take. */
@@ -81,9 +85,21 @@ export class ThreadNotes {
     if (at >= 0) this.#table[at] = -1;
   }
 
+  /** A descriptor is this thread's, and in no slot yet. */
+  hold(descriptor: number): void {
+    this.#table[HAND] = descriptor;
+  }
+
+  /** What was in hand is not to be closed by whoever cleans up: it is about to be closed here, or put elsewhere. */
+  letGo(): void {
+    this.#table[HAND] = -1;
+  }
+
+  /** Also of what is in hand. */
   noteSlot(slot: number, descriptor: number): void {
     if (this.#rests !== undefined) this.#rests[slot] = 0;
     this.#table[NOTES_AHEAD + slot] = descriptor;
+    this.#table[HAND] = -1;
   }
 
   forgetSlot(slot: number): void {
@@ -130,7 +146,7 @@ export class ThreadNotes {
   forgetRingMappings(): void {
     this.#rests?.fill(0);
     this.#table.fill(-1, RING_MAPPINGS, MEMORY);
-    this.#table.fill(-1, COMPLETIONS, NOTES_AHEAD);
+    this.#table.fill(-1, COMPLETIONS, COMPLETIONS_END);
   }
 
   #noteRegion(from: number, end: number, address: number, bytes: number): void {
@@ -148,7 +164,7 @@ export class ThreadNotes {
  * ring lives, and keeps its sockets open, until its mappings are gone.
  */
 export function cleanUpAfterThread(table: Int32Array): number {
-  let closed = closeUnseen(table);
+  let closed = closeUnseen(table) + closeInHand(table);
   forEachRegion(table, RING_MAPPINGS, MEMORY, unmapMemory);
   for (let at = OWN; at < OWN_END; at++) closed += closeNoted(table, at);
   for (let at = NOTES_AHEAD; at < table.length; at++) {
@@ -168,12 +184,20 @@ export function cleanUpAfterThread(table: Int32Array): number {
 function closeUnseen(table: Int32Array): number {
   let closed = 0;
   forEachUnseen(table, (_, operation, accepted) => {
-    if (operation !== OPERATION_ACCEPT || accepted < 0) return;
+    if (operation !== OPERATION_ACCEPT || accepted < 0 || accepted === table[HAND]) return;
     shutdownBoth(accepted);
     closeDescriptor(accepted);
     closed++;
   });
   return closed;
+}
+
+/** What was accepted and had not reached its slot; when it is there already, it is closed with the others. */
+function closeInHand(table: Int32Array): number {
+  const held = table[HAND] as number;
+  if (held < 0 || table.includes(held, NOTES_AHEAD)) return 0;
+  shutdownBoth(held);
+  return closeNoted(table, HAND);
 }
 
 /**
@@ -205,7 +229,7 @@ function forEachUnseen(
   table: Int32Array,
   act: (handle: number, operation: number, result: number) => void,
 ): boolean {
-  const offsets = table.subarray(COMPLETIONS, NOTES_AHEAD);
+  const offsets = table.subarray(COMPLETIONS, COMPLETIONS_END);
   const [head = -1, tail = -1, mask = -1, entries = -1, flags = -1, lost = -1] = offsets;
   const bytes = table[RING_MAPPINGS + 2] as number;
   if (entries < 0 || bytes < 0) return true;

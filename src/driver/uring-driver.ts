@@ -125,8 +125,11 @@ export class UringDriver extends UringOperations {
       const operation = words[at + 1] as number;
       const result = words[at + 2] as number;
       const flags = words[at + 3] as number;
-      // Ours from here on, and not of whoever cleans up after this thread (thread-notes.ts).
-      if (operation === OPERATION_ACCEPT) words[at + 2] = -1;
+      if (operation === OPERATION_ACCEPT && result >= 0) {
+        // In hand from here on: whoever cleans up after this thread looks for it there (thread-notes.ts).
+        this.notes.hold(result);
+        words[at + 2] = -1;
+      }
       if (operation === OPERATION_RECEIVE && result >= 0) this.notes.see(slotOf(handle), words, at);
       if (operation === OPERATION_RECEIVE) this.#received(handle, result, flags);
       else if (operation === OPERATION_SEND) this.#sent(handle, result);
