@@ -192,6 +192,16 @@ function closeUnseen(table: Int32Array): number {
   return closed;
 }
 
+/**
+ * Whether a thread that is gone had a descriptor in a slot, where it is cleaned up. If not, it is still its giver's, also when
+ * the thread had it in hand: the cleanup leaves it alone.
+ */
+export function hasReachedSlot(table: Int32Array, descriptor: number): boolean {
+  if (table.includes(descriptor, NOTES_AHEAD)) return true;
+  if (table[HAND] === descriptor) table[HAND] = -1;
+  return false;
+}
+
 /** What was accepted and had not reached its slot; when it is there already, it is closed with the others. */
 function closeInHand(table: Int32Array): number {
   const held = table[HAND] as number;

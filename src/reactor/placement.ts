@@ -187,10 +187,13 @@ export class Placement {
   /** Takes what has been handed over to this reactor: `adopted` is called with each new handle. */
   receive(adopted: (handle: Handle) => void): void {
     for (let n = 0; n < TAKEN_PER_TURN; n++) {
-      const descriptor = this.#inbox.take();
+      const descriptor = this.#closed ? this.#inbox.take() : this.#inbox.peek();
       if (descriptor < 0) return;
+      // Must be in one inbox at a time: that thread may close it as soon as it is in its own.
       if (this.#closed && this.#seats.handOn(descriptor)) continue;
       const handle = this.#driver.adopt(descriptor);
+      // Only now, when the driver has noted it: if this thread dies in between, Balancing.left finds it in both.
+      if (!this.#closed) this.#inbox.take();
       if (handle >= 0) adopted(handle);
       // All slots are taken: until one is free it waits where it was, and the turns wait too.
       else if (this.#inbox.put(descriptor)) return;

@@ -2,6 +2,7 @@
 // of connections that were handed to a thread which is gone.
 
 import { DescriptorQueue } from "../driver/descriptor-queue.ts";
+import { hasReachedSlot } from "../driver/thread-notes.ts";
 import { type Balance, type PlacementSeat, placementWords, Seats } from "../reactor/placement.ts";
 import { closeDescriptor } from "../sys/socket-calls.ts";
 
@@ -29,14 +30,16 @@ export class Balancing {
   }
 
   /**
-   * The thread of a seat is gone: what was handed to it goes to others. When nobody takes it, it waits for the next thread on
-   * the seat.
+   * The thread of a seat is gone, and what it held is still in its notes: what was handed to it, and has not reached a slot,
+   * goes to others. When nobody takes it, it waits for the next thread on the seat.
    */
-  left(seat: number): void {
+  left(seat: number, notes: Int32Array): void {
     this.#seats.setOpen(seat, false);
     const inbox = this.#seats.inboxes[seat] as DescriptorQueue;
     const left: number[] = [];
-    for (let one = inbox.take(); one >= 0; one = inbox.take()) left.push(one);
+    for (let one = inbox.take(); one >= 0; one = inbox.take()) {
+      if (!hasReachedSlot(notes, one)) left.push(one);
+    }
     for (const descriptor of left) {
       if (!this.#seats.handOn(descriptor) && !inbox.put(descriptor)) closeDescriptor(descriptor);
     }

@@ -9,7 +9,7 @@
 // Invariant: a descriptor on its way is in exactly one of #tickets, the messages of one port, a thread's notes.
 
 import { deferred } from "../deferred.ts";
-import { NOTES_AHEAD } from "../driver/thread-notes.ts";
+import { hasReachedSlot } from "../driver/thread-notes.ts";
 import { CLOSED, CONNECTIONS, countersOf } from "../reactor/counters.ts";
 import type { MovedConnection } from "../reactor/moving.ts";
 import { closeDescriptor } from "../sys/socket-calls.ts";
@@ -105,11 +105,9 @@ export class Moves {
   /** The thread of a seat is gone, all that it has said is heard, and what it held is still in its notes. */
   left(seat: number, notes: Int32Array): void {
     this.#giving.delete(seat);
-    // In front stand addresses and lengths.
-    const descriptors = notes.subarray(NOTES_AHEAD);
     for (const [number, ticket] of this.#tickets) {
       if (ticket.to !== seat) continue;
-      if (descriptors.includes(ticket.moved.descriptor)) this.#tickets.delete(number);
+      if (hasReachedSlot(notes, ticket.moved.descriptor)) this.#tickets.delete(number);
       else this.#took(number, false);
     }
     this.#settle();

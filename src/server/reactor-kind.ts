@@ -158,9 +158,9 @@ export class ReactorKind implements ThreadKind {
     const notes = this.#notesOf(seat);
     const rests = this.#rests[seat];
     this.#options.moves?.left(seat, notes);
+    this.#options.balancing?.left(seat, notes);
     const orphans = rests === undefined || !replaced ? [] : takeResting(notes, rests);
     cleanUpAfterThread(notes);
-    this.#options.balancing?.left(seat);
     this.#options.compute?.reactorLeft(seat);
     const mailbox = this.#boxes[seat];
     if (mailbox !== undefined) this.#mailboxes.vacate(mailbox);

@@ -202,6 +202,22 @@ test("a full inbox gives a connection back to who accepted it, and no slot lets 
   );
 });
 
+test("what was handed over stays in the inbox until the driver has noted it", { skip }, (t) => {
+  const { seats, drivers, placements, wakes } = new Reactors("least-connections", 1);
+  t.after(() => wakes.forEach(closeDescriptor));
+  const [driver] = drivers;
+  const [inbox] = seats.inboxes;
+  assert.ok(driver && inbox?.put(DESCRIPTOR));
+  const adopt = driver.adopt;
+  const waiting: number[] = [];
+  driver.adopt = (descriptor) => {
+    waiting.push(inbox.length);
+    return adopt(descriptor);
+  };
+  placements[0]?.receive(() => waiting.push(inbox.length));
+  assert.deepEqual(waiting, [1, 0]);
+});
+
 test("one turn takes a bounded number, and the next one does not wait", { skip }, () => {
   using reactors = new Reactors("least-connections", 2, { inbox: 128 });
   for (let n = 0; n < 100; n++) reactors.seats.handOver(1, DESCRIPTOR + n);
