@@ -4,7 +4,7 @@
 import { extname } from "node:path";
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import { deferred } from "../deferred.ts";
-import { keptWaitingMs } from "../sys/thread-time.ts";
+import { isHeldByKernel, keptWaitingMs } from "../sys/thread-time.ts";
 import {
   COMPUTE_BEAT,
   COMPUTE_STEPS,
@@ -125,6 +125,7 @@ export class ComputeThreads implements ThreadKind {
       waits: false,
       doing: () => "compute",
       keptWaitingMs: () => keptWaitingMs(words[COMPUTE_THREAD] as number),
+      isHeld: () => isHeldByKernel(words[COMPUTE_THREAD] as number),
     };
   }
 

@@ -3,7 +3,7 @@
 // A thread says in shared memory how it gets on (`Beat`), and Node knows for how long its event loop has been idle: whoever
 // neither waits nor gets on is blocked. Asking costs the thread nothing. Time in which this thread itself was held up does
 // not count, so that a process which was stopped for a minute finds its threads alive; nor does time in which the other one
-// could have run and had no core, so that a busy machine ends nobody who would get on.
+// could have run and had no core, or waited for the kernel, so that a busy machine ends nobody who would get on.
 //
 // Ending a thread stops JavaScript, Atomics.wait and regular expressions. A native call that blocks ends when it ends.
 
@@ -20,6 +20,8 @@ export interface Beat {
   doing(): string;
   /** For how long it could have run and had no core, in ms since it began; undefined where the kernel does not say. */
   keptWaitingMs?(): number | undefined;
+  /** The kernel has it wait, and nothing else could be done with it: for the map of the process's memory, say, that other threads change. */
+  isHeld?(): boolean;
 }
 
 export interface WatchdogOptions {
@@ -61,6 +63,8 @@ export class Watchdog {
   readonly #watches = new Map<number, Watch>();
   #timer: NodeJS.Timeout | undefined;
   #lookedMs = 0;
+  /** Looks where threads are, one after the other: each costs so much that threads without a core would get even less done. */
+  #sampled: Promise<void> = Promise.resolve();
 
   constructor(options: WatchdogOptions) {
     this.#options = options;
@@ -106,18 +110,20 @@ export class Watchdog {
     const keptWaitingMs = beat.keptWaitingMs?.() ?? watch.keptWaitingMs;
     const starved = (keptWaitingMs ?? 0) - (watch.keptWaitingMs ?? keptWaitingMs ?? 0);
     watch.keptWaitingMs = keptWaitingMs;
-    watch.blockedMs += Math.max(elapsed - Math.max(starved, 0), 0);
+    if (beat.isHeld?.() !== true) watch.blockedMs += Math.max(elapsed - Math.max(starved, 0), 0);
     const { blockedMs, end } = this.#options;
     if (watch.blockedMs >= blockedMs) {
       this.leave(seat);
       end(seat, watch.blockedMs, beat.doing() + watch.where);
     } else if (watch.blockedMs >= blockedMs * WARNING && !watch.warned) {
       watch.warned = true;
-      void this.#warn(seat, watch, beat.doing());
+      this.#sampled = this.#sampled.then(() => this.#warn(seat, watch, beat.doing()));
     }
   }
 
   async #warn(seat: number, watch: Watch, doing: string): Promise<void> {
+    // While others were looked at it has got on, or its end has been told.
+    if (!watch.warned || this.#watches.get(seat) !== watch) return;
     const { blockedMs } = watch;
     const where = await whereIs(watch.worker);
     // Its end, or that of the watch, has been told meanwhile.
@@ -143,8 +149,13 @@ async function whereIs(worker: Worker): Promise<string | undefined> {
   try {
     let where: string | undefined;
     for (let sample = 0; where === undefined && sample < SAMPLES; sample++) {
-      const handle = await answered(worker.startCpuProfile());
-      if (handle === undefined) return undefined;
+      const started = worker.startCpuProfile();
+      const handle = await answered(started);
+      if (handle === undefined) {
+        // Started late it would go on for ever, and interrupt the thread a thousand times a second.
+        void started.then((late) => late.stop()).catch(() => undefined);
+        return undefined;
+      }
       await after(SAMPLE_MS);
       const profile = await answered(handle.stop());
       if (profile === undefined) return undefined;

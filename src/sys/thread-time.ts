@@ -1,4 +1,4 @@
-// For how long threads ran, and for how long they could have run and had no core: schedstat in proc(5).
+// For how long threads ran, for how long they could have run and had no core (schedstat in proc(5)), and whether they wait.
 
 import { readFileSync, readlinkSync } from "node:fs";
 
@@ -32,4 +32,16 @@ export function ownThread(): number {
 /** Of a thread of this process, by that number. */
 export function keptWaitingMs(thread: number): number | undefined {
   return thread === 0 ? undefined : threadTimes(`/proc/self/task/${thread}`)?.keptWaitingMs;
+}
+
+/** Whether a thread of this process, by that number, sleeps in the kernel and cannot be interrupted (state D in proc(5)). */
+export function isHeldByKernel(thread: number): boolean {
+  if (thread === 0) return false;
+  try {
+    const stat = readFileSync(`/proc/self/task/${thread}/stat`, "latin1");
+    // Behind the name, which may have anything in it.
+    return stat.slice(stat.lastIndexOf(")") + 2).startsWith("D");
+  } catch {
+    return false;
+  }
 }

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { type Beat, Watchdog } from "../../src/server/watchdog.ts";
 import { until } from "../support/until.ts";
@@ -10,18 +11,21 @@ const BLOCKED_MS = 200;
 /** Its event loop never comes to rest, so only what it says of itself counts. */
 const RESTLESS = "const again = () => setImmediate(again); again();";
 
-type Nodes = readonly object[];
+/** Longer than the watchdog waits for a profile to start. */
+const PATIENCE_MS = 500;
 
-/** `profiles`: what the profiler has seen, the first time, the second, and so on. */
-async function watched(t: TestContext, beat: () => Beat, profiles?: readonly Nodes[]) {
+type StartProfile = () => Promise<{ readonly stop: () => Promise<string> }>;
+
+/** A profiler that has seen the first of these, then the second, and so on. */
+function profiler(profiles: readonly (readonly object[])[]): StartProfile {
+  const seen = profiles.values();
+  return async () => ({ stop: async () => JSON.stringify({ nodes: seen.next().value ?? [] }) });
+}
+
+async function watched(t: TestContext, beat: () => Beat, start?: StartProfile, seats = [7]) {
   const worker = new Worker(RESTLESS, { eval: true });
   t.after(() => worker.terminate());
-  if (profiles !== undefined) {
-    const seen = profiles.values();
-    t.mock.method(worker, "startCpuProfile", async () => ({
-      stop: async () => JSON.stringify({ nodes: seen.next().value ?? [] }),
-    }));
-  }
+  if (start !== undefined) t.mock.method(worker, "startCpuProfile", start);
   await until(() => worker.performance.eventLoopUtilization().active > 0, "a running thread");
   const told: string[] = [];
   const watchdog = new Watchdog({
@@ -29,12 +33,19 @@ async function watched(t: TestContext, beat: () => Beat, profiles?: readonly Nod
     warn: (seat, _, what) => void told.push(`warned ${seat} ${what}`),
     end: (seat, _, what) => void told.push(`ended ${seat} ${what}`),
   });
-  watchdog.watch(7, worker, beat);
-  t.after(() => watchdog.leave(7));
+  for (const seat of seats) {
+    watchdog.watch(seat, worker, beat);
+    t.after(() => watchdog.leave(seat));
+  }
   return told;
 }
 
 const doing = () => "a dance";
+const WALTZ = {
+  callFrame: { functionName: "waltz", url: "file:///dance.js" },
+  hitCount: 3,
+  positionTicks: [{ line: 4, ticks: 3 }],
+};
 
 test("who does not get on is reported, and ended at the limit, once", async (t) => {
   const told = await watched(t, () => ({ progress: 1, waits: false, doing }));
@@ -44,11 +55,9 @@ test("who does not get on is reported, and ended at the limit, once", async (t) 
 });
 
 test("it is looked again where a thread is that had no core the first time", async (t) => {
-  const callFrame = { functionName: "waltz", url: "file:///dance.js" };
-  const waltz = { callFrame, hitCount: 3, positionTicks: [{ line: 4, ticks: 3 }] };
   const elsewhere = { callFrame: { functionName: "(program)", url: "" }, hitCount: 9 };
   const beat = { progress: 1, waits: false, doing };
-  const told = await watched(t, () => beat, [[elsewhere], [waltz]]);
+  const told = await watched(t, () => beat, profiler([[elsewhere], [WALTZ]]));
   await until(() => told.length > 0, "the warning");
   assert.equal(told[0], "warned 7 a dance, in waltz (/dance.js:4)");
 });
@@ -77,6 +86,49 @@ test("time in which the thread had no core does not count", async (t) => {
   await until(() => looks > 40, "many looks");
   assert.ok(!told.some((text) => text.startsWith("ended")), told.join());
   await until(() => told.some((text) => text.startsWith("ended")), "the end, later");
+});
+
+test("time in which the kernel held the thread does not count", async (t) => {
+  let looks = 0;
+  let held = true;
+  const told = await watched(t, () => {
+    looks++;
+    return { progress: 1, waits: false, doing, isHeld: () => held };
+  });
+  // So many looks take twice the limit.
+  await until(() => looks > 40, "many looks");
+  assert.equal(told.length, 0, told.join());
+  held = false;
+  await until(() => told.some((text) => text.startsWith("ended")), "the end, later");
+});
+
+test("a profile that starts too late is stopped all the same", async (t) => {
+  let stopped = 0;
+  const stop = async () => {
+    stopped++;
+    return "{}";
+  };
+  const late = () => sleep(PATIENCE_MS + 100, { stop });
+  await watched(t, () => ({ progress: 1, waits: false, doing }), late);
+  await until(() => stopped > 0, "its end");
+});
+
+test("threads that are blocked together are looked at one after the other", async (t) => {
+  let under = 0;
+  let most = 0;
+  let looks = 0;
+  const start = async () => {
+    looks++;
+    most = Math.max(most, ++under);
+    const stop = async () => {
+      under--;
+      return JSON.stringify({ nodes: [WALTZ] });
+    };
+    return { stop };
+  };
+  await watched(t, () => ({ progress: 1, waits: false, doing }), start, [7, 8, 9]);
+  await until(() => looks > 1, "a second look");
+  assert.equal(most, 1);
 });
 
 test("that the kernel no longer says for how long is not taken for the whole of it", async (t) => {
