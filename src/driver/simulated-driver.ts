@@ -13,7 +13,8 @@
 // It is strict where real drivers are forgiving: received bytes lie anywhere in `input` and are overwritten after the
 // event, and the bytes of a send are read late and checked: whoever changes them too early is told by an exception.
 //
-// A connection moves between drivers of one network by a number that the network gives it, which is no descriptor.
+// A connection moves between drivers of one network by a number that the network gives it, which is no descriptor; so does a
+// listener that several of them share (`SimulatedNetwork.openListener`).
 //
 // Invariant: an entry's `underWay` counts its operations that are scheduled or ready; a closing entry gives `closed`,
 // and one that is being detached `detached`, when it is 0, as a kernel's last completion would.
@@ -42,7 +43,7 @@ import type {
   Handle,
   ListenTarget,
 } from "./driver.ts";
-import { type Entry, SimulatedEntries } from "./simulated-entry.ts";
+import { type Entry, leaveListener, SimulatedEntries } from "./simulated-entry.ts";
 import { freshInput, SimulatedInput } from "./simulated-input.ts";
 import type { SimulatedListener } from "./simulated-listener.ts";
 import type { SimulatedNetwork } from "./simulated-network.ts";
@@ -105,18 +106,15 @@ export class SimulatedDriver implements Driver {
   }
 
   listen(target: ListenTarget): Handle | number {
-    if (!("address" in target)) return -ENOTSUP;
-    assertAddress(target.address);
+    if ("address" in target) assertAddress(target.address);
+    else if ("queue" in target || this.#network.listenerOf(target.descriptor) === undefined)
+      return -ENOTSUP;
     const entry = this.#entries.enter("listener");
     if (typeof entry === "number") return entry;
     const failure = -this.#network.operate("listen");
-    const { address, backlog, options } = target;
-    const made = failure < 0 ? failure : this.#network.listen(address, backlog, options);
-    if (typeof made === "object") {
-      entry.listener = made;
-      made.acceptable = () => this.#input.takeSoon(entry);
-    }
-    entry.resetOnClose = options.resetOnClose === true;
+    const made = failure < 0 ? failure : this.#listener(target);
+    if (typeof made === "object") this.#input.joins(entry, made);
+    entry.resetOnClose = "address" in target && target.options.resetOnClose === true;
     this.#turns.complete(entry, "listening", typeof made === "number" ? made : 0);
     return entry.handle;
   }
@@ -194,7 +192,7 @@ export class SimulatedDriver implements Driver {
     entry.state = "closing";
     this.#sending.cancel(entry);
     // Like a kernel's, the address is free and the queue reset at once.
-    if (entry.listener !== undefined) entry.listener.close();
+    leaveListener(entry);
     this.#settle(entry);
     return 0;
   }
@@ -285,6 +283,14 @@ export class SimulatedDriver implements Driver {
     this.#entries.dispose();
   }
 
+  /** Its own, or one that it shares with others; or −errno. */
+  #listener(
+    target: Exclude<ListenTarget, { readonly queue: unknown }>,
+  ): SimulatedListener | number {
+    if ("descriptor" in target) return this.#network.listenerOf(target.descriptor) ?? -EBADF;
+    return this.#network.listen(target.address, target.backlog, target.options);
+  }
+
   #own(entry: Entry, socket: SimulatedSocket): void {
     entry.socket = socket;
     socket.owner = {
@@ -317,7 +323,7 @@ export class SimulatedDriver implements Driver {
   #deliverStarted(entry: Entry, kind: "listening" | "connected", result: number): boolean {
     if (entry.state !== "starting") return false;
     if (result < 0) {
-      entry.listener?.close();
+      leaveListener(entry);
       this.#entries.leave(entry);
     } else {
       entry.state = "open";
@@ -329,8 +335,11 @@ export class SimulatedDriver implements Driver {
 
   #deliverAccept(entry: Entry): boolean {
     entry.taking = false;
-    if (entry.state !== "open" || !entry.wanted) return false;
-    const result = this.#accept(entry.listener as SimulatedListener);
+    const listener = entry.listener as SimulatedListener;
+    // Another one was faster.
+    if (entry.state !== "open" || listener.waiting === 0) return false;
+    if (!entry.wanted && !(listener.shared && this.#network.happens("cancelRace"))) return false;
+    const result = this.#accept(listener);
     if (result < 0) entry.wanted = false;
     this.#network.tell(entry.handle, "accepted", result);
     this.#events.accepted(entry.handle, result);

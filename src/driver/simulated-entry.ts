@@ -3,7 +3,7 @@
 import { EBADF, EMFILE } from "../sys/errno.ts";
 import type { Handle } from "./driver.ts";
 import { SlotTable, slotOf } from "./handle.ts";
-import type { SimulatedListener } from "./simulated-listener.ts";
+import type { Acceptance, SimulatedListener } from "./simulated-listener.ts";
 import type { SimulatedSocket } from "./simulated-socket.ts";
 
 export type EntryKind = "listener" | "connection";
@@ -12,6 +12,8 @@ export type EntryKind = "listener" | "connection";
 export interface Entry {
   readonly handle: Handle;
   listener: SimulatedListener | undefined;
+  /** Of a listener: by which it is told of connections. */
+  taker: Acceptance | undefined;
   socket: SimulatedSocket | undefined;
   readonly kind: EntryKind;
   /** `starting`: not listening or not connected yet. `gone`: its last event has come. */
@@ -110,10 +112,15 @@ export class SimulatedEntries {
     for (const entry of this.#entries.splice(0)) {
       if (entry === undefined) continue;
       entry.state = "gone";
-      entry.listener?.close();
+      leaveListener(entry);
       entry.socket?.close(entry.resetOnClose);
     }
   }
+}
+
+/** It accepts no more. */
+export function leaveListener({ listener, taker }: Entry): void {
+  if (taker !== undefined) listener?.leave(taker);
 }
 
 function newEntry(handle: Handle, kind: EntryKind): Entry {
@@ -121,6 +128,7 @@ function newEntry(handle: Handle, kind: EntryKind): Entry {
     handle,
     kind,
     listener: undefined,
+    taker: undefined,
     socket: undefined,
     state: "starting",
     wanted: false,

@@ -5,6 +5,7 @@
 import { Buffer } from "node:buffer";
 import type { DriverEvents } from "./driver.ts";
 import type { Entry, SimulatedEntries } from "./simulated-entry.ts";
+import type { Acceptance, SimulatedListener } from "./simulated-listener.ts";
 import type { SimulatedNetwork } from "./simulated-network.ts";
 import type { SimulatedTurns } from "./simulated-turns.ts";
 
@@ -46,9 +47,22 @@ export class SimulatedInput {
     this.#events = events;
   }
 
+  /** The entry accepts from this listener, whenever it is wanted to. */
+  joins(entry: Entry, listener: SimulatedListener): void {
+    const taker: Acceptance = {
+      get waits() {
+        return mayTake(entry);
+      },
+      acceptable: () => this.takeSoon(entry),
+    };
+    entry.listener = listener;
+    entry.taker = taker;
+    listener.join(taker);
+  }
+
   /** Starts a receive or an accept if there is something to take and none is under way. */
   takeSoon(entry: Entry): void {
-    if (!entry.wanted || entry.taking || entry.state !== "open") return;
+    if (!mayTake(entry)) return;
     const waiting =
       entry.listener === undefined ? this.#hasInput(entry) : entry.listener.waiting > 0;
     if (!waiting) return;
@@ -112,4 +126,9 @@ export class SimulatedInput {
     if (most <= 1 || !this.#network.happens("partialReceive")) return Math.max(most, 1);
     return this.#network.random.between(1, most);
   }
+}
+
+/** Something is wanted of it, and nothing of the kind is under way. */
+function mayTake({ wanted, taking, state }: Entry): boolean {
+  return wanted && !taking && state === "open";
 }

@@ -1,15 +1,26 @@
 // An address that is listened on in the simulated network, and the connections that wait there.
+//
+// Several drivers may accept from one, as reactors do that share a descriptor: for each connection one of those that wait is
+// told, whichever the seed picks, and nobody else. When that one does not take it, it lies there until somebody looks.
 
 import { type Address, formatAddress, type InternetAddress } from "../sys/address.ts";
 import type { SocketOptions } from "../sys/socket-calls.ts";
 import type { SimulatedNetwork } from "./simulated-network.ts";
 import type { SimulatedSocket } from "./simulated-socket.ts";
 
+/** Who accepts. */
+export interface Acceptance {
+  /** Whether it would take a connection and has not been told of one already. */
+  readonly waits: boolean;
+  acceptable(): void;
+}
+
 export class SimulatedListener {
   readonly address: Address;
   readonly reusePort: boolean;
-  /** Told when a connection comes. */
-  acceptable: (() => void) | undefined = undefined;
+  /** A descriptor of its own keeps it open; else it is its one driver's, and closes with that. */
+  shared = false;
+  readonly #takers = new Set<Acceptance>();
   readonly #network: SimulatedNetwork;
   readonly #backlog: number;
   readonly #ipv6Only: boolean;
@@ -40,7 +51,20 @@ export class SimulatedListener {
 
   enqueue(socket: SimulatedSocket): void {
     this.#queue.push(socket);
-    this.acceptable?.();
+    const waiting = [...this.#takers].filter((taker) => taker.waits);
+    // What has no choice draws no number.
+    const told = waiting.length > 1 ? this.#network.random.pick(waiting) : waiting[0];
+    told?.acceptable();
+  }
+
+  join(taker: Acceptance): void {
+    this.#takers.add(taker);
+  }
+
+  /** One accepts no more: a listener that is its own closes. */
+  leave(taker: Acceptance): void {
+    this.#takers.delete(taker);
+    if (!this.shared) this.close();
   }
 
   accept(): SimulatedSocket | undefined {

@@ -75,6 +75,8 @@ export class SimulatedNetwork {
   failure: ((operation: Operation, index: number) => number) | undefined = undefined;
   openSockets = 0;
   readonly #detached = new Map<number, SimulatedSocket>();
+  /** Listeners that drivers share, by the number that is given for each. */
+  readonly #shared = new Map<number, SimulatedListener>();
   #nextDescriptor = FIRST_DESCRIPTOR;
   #operations = 0;
   #nextPort = FIRST_EPHEMERAL_PORT;
@@ -110,6 +112,21 @@ export class SimulatedNetwork {
     return listener;
   }
 
+  /** A number for a listener that drivers are to share (`Driver.listen`), or −errno. It stays open until closeDescriptor. */
+  openListener(address: Address, backlog: number, options: SocketOptions): number {
+    const listener = this.listen(address, backlog, options);
+    if (typeof listener === "number") return listener;
+    listener.shared = true;
+    const descriptor = this.#nextDescriptor++;
+    this.#shared.set(descriptor, listener);
+    return descriptor;
+  }
+
+  /** The shared listener that has this number. */
+  listenerOf(descriptor: number): SimulatedListener | undefined {
+    return this.#shared.get(descriptor);
+  }
+
   /** Connects to `target`; `done` is told 0 and the socket, or −errno. `isWanted` false gives it up. */
   connect(
     target: Address,
@@ -136,8 +153,14 @@ export class SimulatedNetwork {
     this.#detached.delete(descriptor);
   }
 
-  /** Closes a socket that is with no driver; 0 or −EBADF. */
+  /** Closes a socket that is with no driver, or a listener that drivers share; 0 or −EBADF. */
   closeDescriptor(descriptor: number): number {
+    const listener = this.#shared.get(descriptor);
+    if (listener !== undefined) {
+      this.#shared.delete(descriptor);
+      listener.close();
+      return 0;
+    }
     const socket = this.#detached.get(descriptor);
     if (!this.#detached.delete(descriptor)) return -EBADF;
     socket?.close(socket.resetsOnClose);

@@ -172,13 +172,14 @@ export class SimulatedPeerServer {
   constructor(network: SimulatedNetwork, listener: SimulatedListener) {
     this.#listener = listener;
     this.address = listener.address;
-    listener.acceptable = () => {
+    const acceptable = () => {
       for (let socket = listener.accept(); socket; socket = listener.accept()) {
         const peer = new SimulatedPeer(network);
         this.peers.push(peer);
         peer.begin(0, socket);
       }
     };
+    listener.join({ waits: true, acceptable });
   }
 
   close(): void {

@@ -12,16 +12,15 @@
 
 import { Random } from "../../src/driver/random.ts";
 import { NO_FAULTS, type Occurrence } from "../../src/driver/simulated-faults.ts";
-import { SimulatedNetwork } from "../../src/driver/simulated-network.ts";
 import type { MovedConnection } from "../../src/reactor/moving.ts";
 import { movedOf } from "../../src/server/orphans.ts";
-import { Client } from "./client.ts";
-import { Death } from "./death.ts";
+import type { Client } from "./client.ts";
 import type { Journey } from "./journey.ts";
+import { JourneysRun, LATEST_MS, PATIENCE_MS } from "./journeys-run.ts";
 import { drawMovingPlan, type MovingPlan } from "./moving-plan.ts";
-import { MovingServer, type MovingStage } from "./moving-server.ts";
+import { MovingServer } from "./moving-server.ts";
 import { runTicks } from "./promises.ts";
-import { ADDRESS, MOST_ADVANCE_MS, SimulatedRun, TARGET } from "./simulated-run.ts";
+import { MOST_ADVANCE_MS, TARGET } from "./simulated-run.ts";
 
 export interface MovingOptions {
   readonly seed: number;
@@ -58,10 +57,6 @@ const MOST_MOVES = 60;
 const MOST_DEATHS = 10;
 /** A thread dies within so many moments of a turn, if the turn has so many, or else at its end. */
 const MOST_MOMENTS = 8;
-/** Without faults and moves a client that keeps to the rules has all its answers by then. */
-const PATIENCE_MS = 600_000;
-/** More than every deadline of the plan, which is an hour each. */
-const LATEST_MS = 6 * 3_600_000;
 /** While clients may come to talk, moves are tried this often. */
 const MOVES_EVERY_MS = 20;
 
@@ -70,13 +65,7 @@ export function simulateMoves(options: MovingOptions): MovingOutcome {
   return new MovingRun(options).run();
 }
 
-class MovingRun extends SimulatedRun implements MovingStage {
-  readonly plan: MovingPlan;
-  readonly network: SimulatedNetwork;
-  readonly random: Random;
-  readonly ids = new Int32Array(1);
-  readonly journeys = new Map<number, Journey>();
-  protected readonly clients: readonly Client[];
+class MovingRun extends JourneysRun<MovingPlan> {
   protected readonly servers: MovingServer[];
   /** Those whose threads have died. */
   readonly #dead: MovingServer[] = [];
@@ -84,11 +73,7 @@ class MovingRun extends SimulatedRun implements MovingStage {
   readonly #starting = new Set<MovingServer>();
   #deathsLeft = 0;
   readonly #alter: MovingOptions["alter"];
-  /** What is due between two turns. */
-  #due: (() => void)[] = [];
   #movesLeft = MOST_MOVES;
-  #thrown = 0;
-  #reports = 0;
   /** Moves that have begun and not ended. */
   readonly #pending = new Set<{ readonly from: MovingServer; readonly cancel: () => void }>();
   #between = 0;
@@ -98,26 +83,18 @@ class MovingRun extends SimulatedRun implements MovingStage {
   };
 
   constructor({ seed, trace, alter }: MovingOptions) {
-    super(trace);
     const random = new Random(seed);
-    const plan = drawMovingPlan(random.fork());
+    super(drawMovingPlan(random.fork()), random, trace);
+    const { plan } = this;
     this.#alter = alter;
-    this.plan = plan;
-    this.random = random.fork();
-    this.network = new SimulatedNetwork({ ...plan, random: random.fork() });
-    this.network.trace = trace;
-    this.trace(`plan ${JSON.stringify({ ...plan, wire: plan.wire.name })}`);
     this.servers = Array.from({ length: plan.reactors }, (_, n) => new MovingServer(this, n));
-    this.listen();
+    this.open(random);
     this.#deathsLeft = MOST_DEATHS;
-    this.clients = plan.peers.map(
-      (peer) => new Client(this.network, random.fork(), peer, plan.wire, ADDRESS.port),
-    );
     if (plan.drain !== undefined) this.#scheduleDrain(plan.drain);
   }
 
   run(): MovingOutcome {
-    this.turnUntil(() => this.#areClientsDone || this.nowMs > FAULTY_MS);
+    this.turnUntil(() => this.areClientsDone || this.nowMs > FAULTY_MS);
     this.#finish();
     this.#checkEnd();
     const complete = [...this.journeys.values()].filter((journey) => journey.checkStream()).length;
@@ -126,29 +103,6 @@ class MovingRun extends SimulatedRun implements MovingStage {
     for (const journey of this.journeys.values()) messages += journey.handled.messages;
     const { occurred } = this.network;
     return { occurred, connections: this.journeys.size, messages, ...this.#sums, complete };
-  }
-
-  // What servers and journeys ask for.
-
-  get wire() {
-    return this.plan.wire;
-  }
-
-  get lossless(): boolean {
-    return this.plan.lossless;
-  }
-
-  later(delayMs: number, run: () => void): void {
-    this.network.clock.after(delayMs, () => this.#due.push(run));
-  }
-
-  thrown(): Error {
-    this.#thrown++;
-    return new Error(`thrown ${this.#thrown}`);
-  }
-
-  reported(): void {
-    this.#reports++;
   }
 
   // Moves.
@@ -205,7 +159,7 @@ class MovingRun extends SimulatedRun implements MovingStage {
     try {
       return structuredClone(moved);
     } catch (error) {
-      this.#thrown++;
+      this.expectedReports++;
       throw error;
     }
   }
@@ -239,14 +193,8 @@ class MovingRun extends SimulatedRun implements MovingStage {
   #turn(server: MovingServer): number {
     const mayDie = this.#deathsLeft > 0 && server.reactor.count > 0;
     const dies = mayDie && this.random.chance(this.plan.deathChance);
-    if (dies) server.dying.in = this.random.between(1, MOST_MOMENTS);
-    try {
-      const delivered = server.reactor.turn(0);
-      server.settle(runTicks);
-      if (!dies) return delivered;
-    } catch (error) {
-      if (!(error instanceof Death)) throw error;
-    }
+    const delivered = server.turn(runTicks, dies ? this.random.between(1, MOST_MOMENTS) : 0);
+    if (delivered !== undefined) return delivered;
     this.#die(server);
     return 1;
   }
@@ -311,7 +259,7 @@ class MovingRun extends SimulatedRun implements MovingStage {
     this.#deathsLeft = 0;
     const patience = this.nowMs + PATIENCE_MS;
     this.turnUntil(() => this.clients.every((client) => !this.#mustEnd(client)), patience);
-    for (const client of this.clients) client.leave(this.#isDone(client));
+    for (const client of this.clients) client.leave(this.isDone(client));
     const isEmpty = () =>
       this.#pending.size + this.#between === 0 &&
       this.servers.every((server) => server.reactor.count === 0);
@@ -328,13 +276,13 @@ class MovingRun extends SimulatedRun implements MovingStage {
 
   protected step(): void {
     this.network.clock.runDue();
-    for (const run of this.#due.splice(0)) run();
+    for (const run of this.due.splice(0)) run();
     this.#move();
     for (const server of this.servers) server.settle(runTicks);
     let delivered = 0;
     for (const server of [...this.servers]) delivered += this.#turn(server);
     this.#check();
-    if (delivered === 0 && this.#due.length === 0) this.#advance();
+    if (delivered === 0 && this.due.length === 0) this.#advance();
   }
 
   /** Nothing came: time goes on, as far as the reactors would sleep. */
@@ -344,28 +292,10 @@ class MovingRun extends SimulatedRun implements MovingStage {
     this.network.clock.advance(Math.min(most, ...untilNext));
   }
 
-  get #areClientsDone(): boolean {
-    return this.clients.every((client) => this.#isDone(client));
-  }
-
   /** It is being served, ends by itself once it has its answers, and has not yet. */
   #mustEnd(client: Client): boolean {
-    const isServed = this.#journeyOf(client) !== undefined;
-    const ends = client.isClean && client.plan.kind !== "waiting";
-    const died = this.#journeyOf(client)?.died === true;
-    return this.lossless && isServed && !died && ends && !this.#isDone(client);
-  }
-
-  #journeyOf(client: Client): Journey | undefined {
-    for (const journey of this.journeys.values()) if (journey.client === client) return journey;
-    return undefined;
-  }
-
-  #isDone(client: Client): boolean {
-    const journey = this.#journeyOf(client);
-    if (journey !== undefined && !journey.isOver && !journey.lost) return false;
-    const wouldNotNotice = journey !== undefined && client.plan.kind === "deaf";
-    return client.isOver || client.hasLeft || wouldNotNotice;
+    const isServed = this.journeyOf(client)?.died === false;
+    return isServed && this.endsByItself(client) && !this.isDone(client);
   }
 
   // Checks.
@@ -386,7 +316,7 @@ class MovingRun extends SimulatedRun implements MovingStage {
     const sum = (name: "departed" | "arrived" | "accepted" | "closed" | "adopted") =>
       all.reduce((total, server) => total + server.counters[name], 0);
     const { openSockets, openListeners } = this.network;
-    const zeros = {
+    this.expectZeros({
       ...{ openSockets, openListeners },
       pending: this.#pending.size,
       departed: sum("departed") - moved,
@@ -394,17 +324,8 @@ class MovingRun extends SimulatedRun implements MovingStage {
       adopted: Math.max(0, sum("adopted") - orphaned, orphaned - lost - sum("adopted")),
       accepted: sum("accepted") - this.journeys.size,
       closed: sum("closed") - this.journeys.size + lost + died,
-      reports: this.#reports - this.#thrown,
-    };
-    for (const [name, value] of Object.entries(zeros)) {
-      if (value !== 0) this.breach(`${name}: ${value} at the end`);
-    }
-    for (const journey of this.journeys.values()) {
-      const { id, closings, openDrains, handling } = journey;
-      if (closings !== (journey.lost || journey.died ? 0 : 1))
-        this.breach(`${id} was closed ${closings} times`);
-      if (openDrains > 0) this.breach(`${openDrains} drained() of ${id} never resolve`);
-      if (handling) this.breach(`a handler of ${id} never ends`);
-    }
+      reports: this.reports - this.expectedReports,
+    });
+    this.checkJourneys();
   }
 }

@@ -7,6 +7,8 @@ import type { SimulatedNetwork } from "../../src/driver/simulated-network.ts";
 import type { Handlers } from "../../src/handlers.ts";
 import { CLOSING, DRAINING, ReactorConnection } from "../../src/reactor/connection.ts";
 import {
+  ACCEPT_ERRORS,
+  ACCEPTED,
   INPUT_BYTES,
   makeCounters,
   OUTPUT_BYTES,
@@ -16,7 +18,7 @@ import { Reactor } from "../../src/reactor/reactor.ts";
 import { formatAddress } from "../../src/sys/address.ts";
 import { arenaOf } from "./arenas.ts";
 import type { Client } from "./client.ts";
-import { mortal } from "./death.ts";
+import { Death, mortal } from "./death.ts";
 import {
   Journey,
   type Scene,
@@ -51,8 +53,7 @@ export class MovingServer {
   readonly reactor: Reactor<unknown, unknown, Travels>;
   readonly place: number;
   isDrained = false;
-  /** After so many more events of its driver, and moments before one, its thread dies; 0: it does not. */
-  dying = { in: 0 };
+  readonly #dying = { in: 0 };
   #drains = false;
   readonly #stage: MovingStage;
   readonly #counters = makeCounters(1);
@@ -77,7 +78,7 @@ export class MovingServer {
       makeDriver: (events) => {
         const { outputBytes } = limits;
         const options = {
-          events: mortal(events, this.dying),
+          events: mortal(events, this.#dying),
           slots,
           outputBytes,
           rests: this.#rests,
@@ -97,10 +98,31 @@ export class MovingServer {
     return readCounters(this.#counters);
   }
 
+  /** Accepts that came to something, good or bad. */
+  get accepts(): number {
+    return (this.#counters[ACCEPTED] as number) + (this.#counters[ACCEPT_ERRORS] as number);
+  }
+
   /** It holds nothing and waits for nothing. */
   get isQuiet(): boolean {
     const waits = this.reactor.untilNextMs() < Number.POSITIVE_INFINITY;
     return this.driver.handles === 0 && !waits && this.isDrained;
+  }
+
+  /**
+   * A turn with what it leaves to do; how many events it delivered. With `diesIn`, its thread dies after so many moments before and
+   * after events of its driver, or at the end of the turn: undefined.
+   */
+  turn(runTicks: () => void, diesIn: number): number | undefined {
+    this.#dying.in = diesIn;
+    try {
+      const delivered = this.reactor.turn(0);
+      this.settle(runTicks);
+      return diesIn === 0 ? delivered : undefined;
+    } catch (error) {
+      if (error instanceof Death) return undefined;
+      throw error;
+    }
   }
 
   /** Promises and what they let go on, as the thread's loop does it. */

@@ -1,5 +1,6 @@
 // What every simulated run does: tells its story, notes what is not as it must be, and turns its reactors until something is so.
 
+import type { ListenTarget } from "../../src/driver/driver.ts";
 import type { SimulatedNetwork } from "../../src/driver/simulated-network.ts";
 import type { Reactor } from "../../src/reactor/reactor.ts";
 import type { InternetAddress } from "../../src/sys/address.ts";
@@ -12,7 +13,7 @@ export class Breach extends Error {
 
 export const ADDRESS: InternetAddress = { family: "ipv4", host: "0.0.0.0", port: 7000 };
 export const MOST_ADVANCE_MS = 1000;
-/** Where every reactor listens. */
+/** Where every reactor listens, unless they share a listener. */
 export const TARGET = { address: ADDRESS, backlog: 64, options: { reusePort: true } };
 const MOST_STEPS = 100_000;
 /** Of the breaches of a run, so many are told. */
@@ -55,9 +56,15 @@ export abstract class SimulatedRun {
     return this.clients.find((client) => client.address === address);
   }
 
+  /** Where its reactors listen. */
+  protected get target(): ListenTarget {
+    return TARGET;
+  }
+
   protected listen(): void {
     let listening = 0;
-    for (const { reactor } of this.servers) void reactor.listen(TARGET).then(() => listening++);
+    for (const { reactor } of this.servers)
+      void reactor.listen(this.target).then(() => listening++);
     this.turnUntil(() => listening === this.servers.length);
   }
 
