@@ -64,7 +64,7 @@ export class Watchdog {
   #timer: NodeJS.Timeout | undefined;
   #lookedMs = 0;
   /** Looks where threads are, one after the other: each costs so much that threads without a core would get even less done. */
-  #sampled: Promise<void> = Promise.resolve();
+  #looked: Promise<unknown> = Promise.resolve();
 
   constructor(options: WatchdogOptions) {
     this.#options = options;
@@ -117,19 +117,24 @@ export class Watchdog {
       end(seat, watch.blockedMs, beat.doing() + watch.where);
     } else if (watch.blockedMs >= blockedMs * WARNING && !watch.warned) {
       watch.warned = true;
-      this.#sampled = this.#sampled.then(() => this.#warn(seat, watch, beat.doing()));
+      void this.#warn(seat, watch, beat.doing());
     }
   }
 
   async #warn(seat: number, watch: Watch, doing: string): Promise<void> {
-    // While others were looked at it has got on, or its end has been told.
-    if (!watch.warned || this.#watches.get(seat) !== watch) return;
-    const { blockedMs } = watch;
-    const where = await whereIs(watch.worker);
-    // Its end, or that of the watch, has been told meanwhile.
-    if (this.#watches.get(seat) !== watch) return;
-    const place = where === undefined ? "" : `, in ${where}`;
-    if (watch.warned) watch.where = place;
+    const { blockedMs, progress } = watch;
+    const isWatched = () => this.#watches.get(seat) === watch;
+    const look = async () => {
+      if (!isWatched() || watch.progress !== progress) return undefined;
+      return { where: await whereIs(watch.worker) };
+    };
+    const looking = this.#looked.then(look);
+    this.#looked = looking;
+    const looked = await looking;
+    // It has got on while others were looked at; or its end, or that of the watch, has been told meanwhile.
+    if (looked === undefined || !isWatched()) return;
+    const place = looked.where === undefined ? "" : `, in ${looked.where}`;
+    if (watch.progress === progress) watch.where = place;
     this.#options.warn(seat, blockedMs, doing + place);
   }
 }

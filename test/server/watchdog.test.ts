@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
+import { deferred } from "../../src/deferred.ts";
 import { type Beat, Watchdog } from "../../src/server/watchdog.ts";
 import { until } from "../support/until.ts";
 
@@ -22,7 +23,12 @@ function profiler(profiles: readonly (readonly object[])[]): StartProfile {
   return async () => ({ stop: async () => JSON.stringify({ nodes: seen.next().value ?? [] }) });
 }
 
-async function watched(t: TestContext, beat: () => Beat, start?: StartProfile, seats = [7]) {
+async function watched(
+  t: TestContext,
+  beat: (seat: number) => Beat,
+  start?: StartProfile,
+  seats = [7],
+) {
   const worker = new Worker(RESTLESS, { eval: true });
   t.after(() => worker.terminate());
   if (start !== undefined) t.mock.method(worker, "startCpuProfile", start);
@@ -34,7 +40,7 @@ async function watched(t: TestContext, beat: () => Beat, start?: StartProfile, s
     end: (seat, _, what) => void told.push(`ended ${seat} ${what}`),
   });
   for (const seat of seats) {
-    watchdog.watch(seat, worker, beat);
+    watchdog.watch(seat, worker, () => beat(seat));
     t.after(() => watchdog.leave(seat));
   }
   return told;
@@ -129,6 +135,32 @@ test("threads that are blocked together are looked at one after the other", asyn
   await watched(t, () => ({ progress: 1, waits: false, doing }), start, [7, 8, 9]);
   await until(() => looks > 1, "a second look");
   assert.equal(most, 1);
+});
+
+test("who gets on while others are looked at, and is blocked again, is reported once", async (t) => {
+  const first = deferred<never>();
+  let starts = 0;
+  const start = async () => {
+    if (++starts === 1) await first.promise;
+    return { stop: async () => JSON.stringify({ nodes: [WALTZ] }) };
+  };
+  let looks = 0;
+  let progress = 1;
+  // The first one is blocked until it is looked at.
+  const asked = (seat: number) => {
+    if (seat === 8) looks++;
+    return { progress, waits: seat === 7 && progress > 1, doing };
+  };
+  const told = await watched(t, asked, start, [7, 8]);
+  await until(() => starts === 1, "the first look");
+  progress++;
+  // Then it is blocked for long enough to be reported again, and not for long enough to be ended.
+  const again = looks + 7;
+  await until(() => looks > again, "being blocked again");
+  first.reject(new Error("this thread cannot be looked at"));
+  await until(() => told.some((text) => text.startsWith("ended 8")), "the end");
+  const warnings = told.filter((text) => text.startsWith("warned 8"));
+  assert.ok(warnings.length <= 1, told.join());
 });
 
 test("that the kernel no longer says for how long is not taken for the whole of it", async (t) => {
