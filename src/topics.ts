@@ -14,9 +14,20 @@ export const MOST_TOPIC_TOKENS = 16;
 const ONE = "*";
 const REST = ">";
 
+/** A topic or pattern breaks a rule. */
+export class TopicError extends RangeError {
+  /** What is wrong, without the topic itself, which the message names too. */
+  readonly rule: string;
+
+  constructor(message: string, rule: string) {
+    super(message);
+    this.rule = rule;
+  }
+}
+
 /**
  * A topic to publish under: 1 to 16 tokens between dots, none of them empty, at most 255 bytes, no whitespace, no wildcard.
- * @throws RangeError that says what is wrong
+ * @throws TopicError that says what is wrong
  */
 export function checkTopic(topic: string): void {
   checkTokens(topic, "a topic");
@@ -25,7 +36,7 @@ export function checkTopic(topic: string): void {
 
 /**
  * A topic to subscribe to: likewise, where a token may be `*` (any one) and the last one `>` (one or more).
- * @throws RangeError that says what is wrong
+ * @throws TopicError that says what is wrong
  */
 export function checkPattern(pattern: string): void {
   const tokens = checkTokens(pattern, "a subscription");
@@ -146,8 +157,10 @@ function hasWildcard(topic: string): boolean {
 }
 
 function checkTokens(topic: string, what: string): string[] {
-  if (typeof topic !== "string")
-    throw new RangeError(`${what} must be a string, not ${typeof topic}`);
+  if (typeof topic !== "string") {
+    const rule = `must be a string, not ${typeof topic}`;
+    throw new TopicError(`${what} ${rule}`, `it ${rule}`);
+  }
   // A code unit takes 1 to 3 bytes of UTF-8: most topics are short enough without counting.
   const short = topic.length * 3 <= LONGEST_TOPIC_BYTES;
   if (!short && new TextEncoder().encode(topic).length > LONGEST_TOPIC_BYTES) {
@@ -162,6 +175,6 @@ function checkTokens(topic: string, what: string): string[] {
   return tokens;
 }
 
-function wrong(what: string, topic: string, rule: string): RangeError {
-  return new RangeError(`${what} cannot be ${JSON.stringify(topic.slice(0, 300))}: ${rule}`);
+function wrong(what: string, topic: string, rule: string): TopicError {
+  return new TopicError(`${what} cannot be ${JSON.stringify(topic.slice(0, 300))}: ${rule}`, rule);
 }

@@ -1,7 +1,7 @@
 // What SWP/1 adds to the topics of topics.ts: those that begin with `$` are the server's own, and `*` and `>` are tokens of
 // their own or nothing.
 
-import { checkPattern, checkTopic } from "../topics.ts";
+import { checkPattern, checkTopic, TopicError } from "../topics.ts";
 
 /** What is wrong with a topic to publish on, in words, or undefined. */
 export function topicFault(topic: string): string | undefined {
@@ -17,9 +17,8 @@ function fault(topic: string, check: (topic: string) => void): string | undefine
   try {
     check(topic);
   } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    // It names the topic in front of what is wrong with it, as whoever asks here does.
-    return error.message.slice(error.message.lastIndexOf('": ') + 3);
+    if (!(error instanceof TopicError)) throw error;
+    return error.rule;
   }
   if (topic.startsWith("$")) return "topics that begin with $ are reserved";
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
