@@ -8,7 +8,7 @@
 // few that have gone elsewhere. What has a time is kept only while there is room: a quarter of all, and nothing that
 // somebody else's value needs.
 
-/** Operations. The last two only when the key's version is the one that the asker has seen (0: it was not there). */
+/** Operations. The last two only when the key's version is the one that the asker has seen (ABSENT: it was not there). */
 export const GET = 0;
 export const SET = 1;
 export const DELETE = 2;
@@ -51,7 +51,8 @@ interface Entry {
 
 /** What an entry costs beyond its key and value, about. */
 const ENTRY_BYTES = 128;
-const ABSENT = 0;
+/** The version of what is not there. */
+export const ABSENT = 0;
 /** The part of all room that values with a time may take. */
 const PASSING_SHARE = 1 / 4;
 /** Entries of each sort that a write looks at, whether they have gone. */

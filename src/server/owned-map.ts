@@ -9,15 +9,23 @@ import { deferred } from "../deferred.ts";
 import type { SharedMap, Tenure } from "../handlers.ts";
 import { bytesOf, valueOfBytes } from "./cloning.ts";
 import type { MapQuestion } from "./map-messages.ts";
-import { CHANGED, DELETE, DELETE_IF, FULL, GET, type MapAnswer, SET, SET_IF } from "./map-store.ts";
+import {
+  ABSENT,
+  CHANGED,
+  DELETE,
+  DELETE_IF,
+  FULL,
+  GET,
+  type MapAnswer,
+  SET,
+  SET_IF,
+} from "./map-store.ts";
 
 const LONGEST_NAME = 255;
 const LONGEST_KEY = 1024;
 /** What a question takes beside its name, key and value. */
 const FRAME_BYTES = 20;
 const NOTHING = Buffer.alloc(0);
-/** The version of what is not there. */
-const NOT_THERE = 0;
 const FOR_EVER: Tenure = Object.freeze({});
 const LONGEST_KEEP_MS = 0xffff_ffff;
 
@@ -70,12 +78,12 @@ class MapOf<Value> implements SharedMap<Value> {
   }
 
   async add(key: string, value: Value, tenure?: Tenure): Promise<Value | undefined> {
-    const answer = await this.#put(SET_IF, key, NOT_THERE, bytesToHold(value), tenure);
+    const answer = await this.#put(SET_IF, key, ABSENT, bytesToHold(value), tenure);
     return answer.status === CHANGED ? valueIn<Value>(answer) : undefined;
   }
 
   async delete(key: string): Promise<boolean> {
-    return (await this.#put(DELETE, key, 0, NOTHING)).version !== 0;
+    return (await this.#put(DELETE, key, 0, NOTHING)).version !== ABSENT;
   }
 
   async update(
