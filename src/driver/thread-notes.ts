@@ -160,6 +160,16 @@ export class ThreadNotes {
 }
 
 /**
+ * Whether a thread that is gone had a descriptor in a slot, where it is cleaned up. If not, it is still its giver's, also when
+ * the thread had it in hand: the cleanup leaves it alone.
+ */
+export function hasReachedSlot(table: Int32Array, descriptor: number): boolean {
+  if (isInSlot(table, descriptor)) return true;
+  if (table[HAND] === descriptor) table[HAND] = -1;
+  return false;
+}
+
+/**
  * Ends and closes everything in the notes of a thread that is gone; how many descriptors there were. The order matters: a
  * ring lives, and keeps its sockets open, until its mappings are gone.
  */
@@ -192,22 +202,16 @@ function closeUnseen(table: Int32Array): number {
   return closed;
 }
 
-/**
- * Whether a thread that is gone had a descriptor in a slot, where it is cleaned up. If not, it is still its giver's, also when
- * the thread had it in hand: the cleanup leaves it alone.
- */
-export function hasReachedSlot(table: Int32Array, descriptor: number): boolean {
-  if (table.includes(descriptor, NOTES_AHEAD)) return true;
-  if (table[HAND] === descriptor) table[HAND] = -1;
-  return false;
-}
-
 /** What was accepted and had not reached its slot; when it is there already, it is closed with the others. */
 function closeInHand(table: Int32Array): number {
   const held = table[HAND] as number;
-  if (held < 0 || table.includes(held, NOTES_AHEAD)) return 0;
+  if (held < 0 || isInSlot(table, held)) return 0;
   shutdownBoth(held);
   return closeNoted(table, HAND);
+}
+
+function isInSlot(table: Int32Array, descriptor: number): boolean {
+  return table.includes(descriptor, NOTES_AHEAD);
 }
 
 /**
