@@ -6,17 +6,16 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { FAULT_NAMES, noOccurrences, OCCURRENCES } from "../../src/driver/simulated-faults.ts";
-import { MOVING_PLANTS, type MovingPlant } from "./moving-plants.ts";
-import { type MovingOutcome, simulateMoves } from "./moving-run.ts";
-import { onEventLoop } from "./promises.ts";
+import { MOVING_PLANTS } from "./moving-plants.ts";
+import { simulateMoves } from "./moving-run.ts";
 import { assertReproducible } from "./reproducible.ts";
 import { RESTING_PLANTS } from "./resting-plants.ts";
+import { firstFound, simulateSeed, traced } from "./seeds.ts";
 
 const SEEDS = Number(process.env.SLUICE_SEEDS ?? 300);
 const FIRST_SEED = Number(process.env.SLUICE_FIRST_SEED ?? 1);
 /** A planted bug is found by then. */
 const PLANTED_SEEDS = 300;
-const LINES_TOLD = 40;
 
 describe("moves, simulated", () => {
   it(`keeps every byte, order and count over ${SEEDS} seeds`, async (test) => {
@@ -26,7 +25,7 @@ describe("moves, simulated", () => {
       ...{ withInput: 0, withOutput: 0, withPause: 0, deaths: 0, died: 0, orphaned: 0 },
     };
     for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) {
-      const outcome = await simulateSeed(seed);
+      const outcome = await simulateSeed(simulateMoves, seed);
       for (const name of OCCURRENCES) occurred[name] += outcome.occurred[name];
       for (const name of Object.keys(sums) as (keyof typeof sums)[]) sums[name] += outcome[name];
     }
@@ -39,50 +38,16 @@ describe("moves, simulated", () => {
   });
 
   it("gives the same trace for the same seed, and different ones for different seeds", async () => {
-    await assertReproducible(traced);
+    await assertReproducible((seed) => traced(simulateMoves, seed));
   });
 
-  for (const plant of [...MOVING_PLANTS, ...RESTING_PLANTS]) {
-    it(`finds a planted bug: ${plant.name}`, async (test) => {
-      const seed = await firstFound(plant);
+  for (const { name, plant, alter } of [...MOVING_PLANTS, ...RESTING_PLANTS]) {
+    it(`finds a planted bug: ${name}`, async (test) => {
+      const planted = ({ seed }: { readonly seed: number }) =>
+        simulateMoves({ seed, ...(alter && { alter }) });
+      const seed = await firstFound(plant, PLANTED_SEEDS, planted);
       assert.ok(seed !== undefined, `not within ${PLANTED_SEEDS} seeds`);
       test.diagnostic(`seed ${seed}`);
     });
   }
 });
-
-/** A seed that fails is named, and what happened last is told. */
-async function simulateSeed(seed: number): Promise<MovingOutcome> {
-  try {
-    return await onEventLoop(() => simulateMoves({ seed }));
-  } catch (error) {
-    const what = error instanceof Error ? error.message : String(error);
-    const last = (await traced(seed)).slice(-LINES_TOLD).join("\n");
-    throw new Error(`seed ${seed}: ${what}\nwhat happened last:\n${last}`, { cause: error });
-  }
-}
-
-/** Everything that happens, up to the breach if there is one. */
-async function traced(seed: number): Promise<string[]> {
-  const lines: string[] = [];
-  const run = () => simulateMoves({ seed, trace: (line) => lines.push(line) });
-  await onEventLoop(run).catch((error: unknown) => lines.push(String(error)));
-  return lines;
-}
-
-/** The first seed at which the bug is seen. */
-async function firstFound({ plant, alter }: MovingPlant): Promise<number | undefined> {
-  const takeOut = plant();
-  try {
-    for (let seed = 1; seed <= PLANTED_SEEDS; seed++) {
-      try {
-        await onEventLoop(() => simulateMoves({ seed, ...(alter && { alter }) }));
-      } catch {
-        return seed;
-      }
-    }
-    return undefined;
-  } finally {
-    takeOut();
-  }
-}

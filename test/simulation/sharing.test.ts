@@ -5,16 +5,15 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { onEventLoop } from "./promises.ts";
 import { assertReproducible } from "./reproducible.ts";
-import { SHARING_PLANTS, type SharingPlant } from "./sharing-plants.ts";
-import { type SharingOutcome, simulateSharing } from "./sharing-run.ts";
+import { firstFound, simulateSeed, traced } from "./seeds.ts";
+import { SHARING_PLANTS } from "./sharing-plants.ts";
+import { simulateSharing } from "./sharing-run.ts";
 
 const SEEDS = Number(process.env.SLUICE_SEEDS ?? 200);
 const FIRST_SEED = Number(process.env.SLUICE_FIRST_SEED ?? 1);
 /** A planted bug is found by then. */
 const PLANTED_SEEDS = 200;
-const LINES_TOLD = 40;
 
 describe("a shared listener, simulated", () => {
   it(`forgets nobody, and keeps every byte and count over ${SEEDS} seeds`, async (test) => {
@@ -23,7 +22,7 @@ describe("a shared listener, simulated", () => {
       ...{ first: 0, accepting: 0, unheard: 0, complete: 0 },
     };
     for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) {
-      const outcome = await simulateSeed(seed);
+      const outcome = await simulateSeed(simulateSharing, seed);
       for (const name of Object.keys(sums) as (keyof typeof sums)[]) sums[name] += outcome[name];
     }
     for (const [name, count] of Object.entries(sums)) assert.ok(count > 0, `${name}: none`);
@@ -34,50 +33,14 @@ describe("a shared listener, simulated", () => {
   });
 
   it("gives the same trace for the same seed, and different ones for different seeds", async () => {
-    await assertReproducible(traced);
+    await assertReproducible((seed) => traced(simulateSharing, seed));
   });
 
-  for (const plant of SHARING_PLANTS) {
-    it(`finds a planted bug: ${plant.name}`, async (test) => {
-      const seed = await firstFound(plant);
+  for (const { name, plant } of SHARING_PLANTS) {
+    it(`finds a planted bug: ${name}`, async (test) => {
+      const seed = await firstFound(plant, PLANTED_SEEDS, simulateSharing);
       assert.ok(seed !== undefined, `not within ${PLANTED_SEEDS} seeds`);
       test.diagnostic(`seed ${seed}`);
     });
   }
 });
-
-/** A seed that fails is named, and what happened last is told. */
-async function simulateSeed(seed: number): Promise<SharingOutcome> {
-  try {
-    return await onEventLoop(() => simulateSharing({ seed }));
-  } catch (error) {
-    const what = error instanceof Error ? error.message : String(error);
-    const last = (await traced(seed)).slice(-LINES_TOLD).join("\n");
-    throw new Error(`seed ${seed}: ${what}\nwhat happened last:\n${last}`, { cause: error });
-  }
-}
-
-/** Everything that happens, up to the breach if there is one. */
-async function traced(seed: number): Promise<string[]> {
-  const lines: string[] = [];
-  const run = () => simulateSharing({ seed, trace: (line) => lines.push(line) });
-  await onEventLoop(run).catch((error: unknown) => lines.push(String(error)));
-  return lines;
-}
-
-/** The first seed at which the bug is seen. */
-async function firstFound({ plant }: SharingPlant): Promise<number | undefined> {
-  const takeOut = plant();
-  try {
-    for (let seed = 1; seed <= PLANTED_SEEDS; seed++) {
-      try {
-        await onEventLoop(() => simulateSharing({ seed }));
-      } catch {
-        return seed;
-      }
-    }
-    return undefined;
-  } finally {
-    takeOut();
-  }
-}

@@ -6,9 +6,10 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { FAULT_NAMES, noOccurrences, OCCURRENCES } from "../../src/driver/simulated-faults.ts";
 import type { CloseReason } from "../../src/handlers.ts";
-import { PLANTS, type Plant } from "./plants.ts";
+import { PLANTS } from "./plants.ts";
 import { onEventLoop } from "./promises.ts";
 import { assertReproducible } from "./reproducible.ts";
+import { firstFound, traced } from "./seeds.ts";
 import { type Outcome, simulate } from "./simulate.ts";
 
 const SEEDS = 500;
@@ -62,7 +63,7 @@ describe("reactors, simulated", () => {
   });
 
   it("gives the same trace for the same seed, and different ones for different seeds", async () => {
-    await assertReproducible(traced);
+    await assertReproducible((seed) => traced(simulate, seed));
   });
 });
 
@@ -70,10 +71,12 @@ describe("reactors, simulated: planted bugs", () => {
   it(`finds at least nine of ten within ${SEEDS} seeds`, async (test) => {
     const found: string[] = [];
     const missed: string[] = [];
-    for (const plant of PLANTS) {
-      const seed = await firstFound(plant);
-      if (seed === undefined) missed.push(plant.name);
-      else found.push(`seed ${seed}: ${plant.name}`);
+    for (const { name, plant, planted } of PLANTS) {
+      const run = ({ seed }: { readonly seed: number }) =>
+        simulate({ seed, ...(planted && { plant: planted }) });
+      const seed = await firstFound(plant, SEEDS, run);
+      if (seed === undefined) missed.push(name);
+      else found.push(`seed ${seed}: ${name}`);
     }
     assert.ok(PLANTS.length >= 20);
     assert.ok(missed.length <= PLANTS.length * MISSED, `missed: ${missed.join("; ")}`);
@@ -89,29 +92,5 @@ function simulateSeed(seed: number): Outcome {
     const what = error instanceof Error ? error.message : String(error);
     const replay = `node scripts/simulate.ts --seed ${seed} --trace`;
     throw new Error(`seed ${seed}: ${what}\nreplay: ${replay}`, { cause: error });
-  }
-}
-
-async function traced(seed: number): Promise<string[]> {
-  const lines: string[] = [];
-  await onEventLoop(() => simulate({ seed, trace: (line) => lines.push(line) }));
-  return lines;
-}
-
-/** The first seed at which the bug is seen. */
-async function firstFound(plant: Plant): Promise<number | undefined> {
-  const { planted } = plant;
-  const takeOut = plant.plant();
-  try {
-    for (let seed = 1; seed <= SEEDS; seed++) {
-      try {
-        await onEventLoop(() => simulate({ seed, ...(planted && { plant: planted }) }));
-      } catch {
-        return seed;
-      }
-    }
-    return undefined;
-  } finally {
-    takeOut();
   }
 }
