@@ -47,9 +47,7 @@ const GRACE_MS = 200;
 /** Of those that stay: together they take little of the machine from those that come and go. */
 const ASKING_MS = 500;
 const VISITS = Number(values.visits);
-const [program, codec] = values.published
-  ? ["../dist/cli/main.js", "../dist/codec/lines.js"]
-  : ["../src/cli/main.ts", "../src/codec/lines.ts"];
+const [sources, suffix] = values.published ? ["../dist", "js"] : ["../src", "ts"];
 
 const folder = mkdtempSync(join(tmpdir(), "sluice-reloads-"));
 const file = join(folder, "handlers.mjs");
@@ -104,7 +102,7 @@ function start(): ChildProcess {
   const child = spawn(
     process.execPath,
     [
-      ...[fileURLToPath(new URL(program as string, import.meta.url)), "serve", file, "--json"],
+      ...[part("cli/main"), "serve", file, "--json"],
       ...["--port", "0", "--model", model, "--threads", values.threads ?? String(most)],
       ...(blocks(model) ? [] : ["--driver", values.driver]),
       ...["--grace-ms", String(GRACE_MS), "--drain-ms", "5000"],
@@ -132,10 +130,23 @@ function gone(): boolean {
   return server.exitCode !== null || server.signalCode !== null;
 }
 
+/** Answers with its number; under hybrid the compute threads give every second answer. */
 function version(number: number): string {
-  const source = fileURLToPath(new URL(codec as string, import.meta.url));
-  return `import { lines } from ${JSON.stringify(source)};
-    export default { codec: lines(), message: (connection) => void connection.send("v${number}") };`;
+  return `import { lines } from ${JSON.stringify(part("codec/lines"))};
+    import { heavy } from ${JSON.stringify(part("handlers"))};
+    let asked = 0;
+    const answer = (connection) => void connection.send("v${number}");
+    export default {
+      codec: lines(),
+      message: (connection) => (${values.model === "hybrid"} && asked++ % 2 ? heavy(0) : answer(connection)),
+      compute: () => 0,
+      computed: answer,
+    };`;
+}
+
+/** A file of the project, as it was written or as it is published. */
+function part(name: string): string {
+  return fileURLToPath(new URL(`${sources}/${name}.${suffix}`, import.meta.url));
 }
 
 /** SIGHUP, and what came of it: "reloaded" or "not-reloaded". */
