@@ -4,6 +4,7 @@ import {
   format,
   formatSpread,
   NOTHING,
+  occasion,
   percent,
   roundsOf,
   table,
@@ -54,7 +55,7 @@ export function keyValueReport({ provenance, measurements, absences }: KeyValueR
   ];
   if (notes.length > 0) parts.push(notes.join("\n"));
   parts.push(
-    `Measured ${provenance.date}: ${roundsOf(provenance.rounds)}, about ${provenance.seconds} s per measurement, \`${provenance.command}\`.`,
+    `${occasion(provenance)}: ${roundsOf(provenance.rounds)}, about ${provenance.seconds} s per measurement, \`${provenance.command}\`.`,
   );
   return parts.join("\n\n");
 }

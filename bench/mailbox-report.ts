@@ -1,5 +1,5 @@
 // The section of RESULTS.md about messages between threads.
-import { format, formatSpread, NOTHING, roundsOf, table } from "./markdown.ts";
+import { format, formatSpread, NOTHING, occasion, roundsOf, table } from "./markdown.ts";
 import type { HopMeasurement, MailboxResult } from "./results.ts";
 import { median, spread } from "./statistics.ts";
 
@@ -37,7 +37,7 @@ export function mailboxReport({ provenance, hops, fanOuts }: MailboxResult): str
       }),
       1,
     ),
-    `Measured ${provenance.date}: ${roundsOf(provenance.rounds)}, \`${provenance.command}\`.`,
+    `${occasion(provenance)}: ${roundsOf(provenance.rounds)}, \`${provenance.command}\`.`,
   ].join("\n\n");
 }
 

@@ -1,4 +1,5 @@
 // Tables and numbers for the reports.
+import type { Provenance } from "./results.ts";
 import { DISTURBED, isDisturbed, type Spread } from "./statistics.ts";
 
 /** So many columns from the left are text, all others are figures. */
@@ -33,6 +34,10 @@ export const percent = (share: number | undefined): string =>
   share === undefined ? NOTHING : `${format(share * 100)} %`;
 
 export const roundsOf = (rounds: number): string => (rounds === 1 ? "1 round" : `${rounds} rounds`);
+
+/** When, with what and where: the tables of one page need not come from one machine. */
+export const occasion = ({ date, machine }: Provenance): string =>
+  `Measured ${date} with Sluice ${machine.versions.Sluice} on ${machine.cpu}`;
 
 export interface Disturbance {
   readonly name: string;

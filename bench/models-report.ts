@@ -1,5 +1,5 @@
 // The section of RESULTS.md about the concurrency models.
-import { format, formatSpread, NOTHING, roundsOf, table } from "./markdown.ts";
+import { format, formatSpread, NOTHING, occasion, roundsOf, table } from "./markdown.ts";
 import {
   ECHO_SCENARIOS,
   EVENT_LOOP,
@@ -25,7 +25,7 @@ const p99: Figure = (m) => m.p99Us;
 
 export function modelsReport({ provenance, measurements, absences }: ModelsResult): string {
   const of = (part: ModelMeasurement["part"]) => measurements.filter((m) => m.part === part);
-  const { date, rounds, seconds, command } = provenance;
+  const { rounds, seconds, command } = provenance;
   const parts = [
     "## Concurrency models",
     ...part(
@@ -41,7 +41,7 @@ export function modelsReport({ provenance, measurements, absences }: ModelsResul
     ({ server, round, reason }) => `- **failed: ${server}**, round ${round}: ${reason}`,
   );
   if (missing.length > 0) parts.push(missing.join("\n"));
-  parts.push(`Measured ${date}: ${roundsOf(rounds)} of ${seconds} s, \`${command}\`.`);
+  parts.push(`${occasion(provenance)}: ${roundsOf(rounds)} of ${seconds} s, \`${command}\`.`);
   return parts.join("\n\n");
 }
 

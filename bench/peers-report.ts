@@ -1,5 +1,5 @@
 // The section of RESULTS.md about other servers, as the lab's experiment `peers` has them.
-import { format, NOTHING, roundsOf, table } from "./markdown.ts";
+import { format, NOTHING, occasion, roundsOf, table } from "./markdown.ts";
 import type { PeerMeasurement, PeersResult } from "./results.ts";
 import { median } from "./statistics.ts";
 
@@ -19,7 +19,7 @@ export function peersReport({ provenance, lab, ...result }: PeersResult): string
     "A closed loop over loopback with one message in flight on each connection. Nothing is pinned: servers and the load's threads share the two cores, so figures of many connections tell what a server leaves to its load. CPU is the server's, with all its threads. Medians of the rounds.",
     ...[...parts].flatMap(([part, all]) => [`### ${TITLES[part] ?? part}`, partTable(all, result)]),
     ...result.absences.map(({ server, reason }) => `- ${server} is missing: ${reason}`),
-    `Measured ${provenance.date}: ${roundsOf(provenance.rounds)} of ${provenance.seconds} s, \`${provenance.command}\`, which runs \`${lab}\`.`,
+    `${occasion(provenance)}: ${roundsOf(provenance.rounds)} of ${provenance.seconds} s, \`${provenance.command}\`, which runs \`${lab}\`.`,
   ].join("\n\n");
 }
 

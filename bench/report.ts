@@ -7,6 +7,7 @@ import {
   format,
   formatSpread,
   NOTHING,
+  occasion,
   percent,
   roundsOf,
   table,
@@ -38,6 +39,7 @@ export function report(results: Results): string {
     machineSection([
       ...measured.map(({ result }) => result.provenance),
       ...(results.keyValue === undefined ? [] : [results.keyValue.provenance]),
+      ...(results.mailbox === undefined ? [] : [results.mailbox.provenance]),
       ...(results.models === undefined ? [] : [results.models.provenance]),
       ...(results.swp === undefined ? [] : [results.swp.provenance]),
       ...(results.peers === undefined ? [] : [results.peers.provenance]),
@@ -55,13 +57,14 @@ export function report(results: Results): string {
   return `${parts.join("\n\n")}\n`;
 }
 
-/** The newest machine; a part that was measured elsewhere says so itself. */
+/** The newest machine; below each table stands where that one was measured. */
 function machineSection(provenances: readonly Provenance[]): string {
   const newest = [...provenances].sort((a, b) => b.date.localeCompare(a.date))[0];
   if (newest === undefined) return "Nothing has been measured yet.";
   const { machine } = newest;
   return [
     "## Machine and versions",
+    "Of the newest measurement; below each table stands when, with what and where that one was measured.",
     table(
       ["what", "which"],
       [
@@ -92,11 +95,11 @@ function method(): string {
 }
 
 function provenanceLine({ provenance, measurements }: ScenarioResult): string {
-  const { date, command, rounds, seconds } = provenance;
+  const { command, rounds, seconds } = provenance;
   const how = measurements.some(({ burst }) => burst !== undefined)
     ? "by turns"
     : "one after the other";
-  return `Measured ${date}: ${roundsOf(rounds)} of ${seconds} s, ${how}, \`${command}\`.`;
+  return `${occasion(provenance)}: ${roundsOf(rounds)} of ${seconds} s, ${how}, \`${command}\`.`;
 }
 
 // ---- what has to be reached ----

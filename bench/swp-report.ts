@@ -1,5 +1,5 @@
 // The section of RESULTS.md about SWP/1.
-import { format, formatSpread, roundsOf, table } from "./markdown.ts";
+import { format, formatSpread, occasion, roundsOf, table } from "./markdown.ts";
 import type { SwpMeasurement, SwpResult } from "./results.ts";
 import { median, spread } from "./statistics.ts";
 
@@ -87,8 +87,8 @@ export function swpReport({ provenance, measurements, absences }: SwpResult): st
         .join("\n"),
     );
   }
-  const { date, rounds, seconds, command } = provenance;
-  parts.push(`Measured ${date}: ${roundsOf(rounds)} of ${seconds} s, \`${command}\`.`);
+  const { rounds, seconds, command } = provenance;
+  parts.push(`${occasion(provenance)}: ${roundsOf(rounds)} of ${seconds} s, \`${command}\`.`);
   return parts.join("\n\n");
 }
 
