@@ -9,6 +9,7 @@ import { deferred } from "../../deferred.ts";
 import { sharesDescriptors } from "../../driver/choose-driver.ts";
 import type { ListenTarget } from "../../driver/driver.ts";
 import { type Limits, OptionError, shareOf } from "../../limits.ts";
+import { settleCompilationAtExit } from "../../reactor/compilation.ts";
 import type { Address } from "../../sys/address.ts";
 import type { ComputeThreads } from "../compute-threads.ts";
 import { Generation } from "../generation.ts";
@@ -55,6 +56,8 @@ class MultiReactor implements RunningModel {
     this.ended = this.#end.promise;
     this.#mailboxes = new Mailboxes(threads * GENERATIONS, limits, hasDescriptors);
     this.#generations = new Generations(this.#generation(plan));
+    // Cleaning up after threads is native calls in loops, and the last of it is done right before many a process ends.
+    if (hasDescriptors) settleCompilationAtExit();
   }
 
   get mail(): ServerMail {
