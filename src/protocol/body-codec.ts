@@ -6,6 +6,7 @@
 
 import { Buffer, isUtf8 } from "node:buffer";
 import { utf8 } from "../codec/buffer-calls.ts";
+import { copyMessage } from "../codec/message-memory.ts";
 import { CODEC } from "./codes.ts";
 
 export interface BodyCodec {
@@ -46,7 +47,7 @@ export const rawCodec: BodyCodec = {
     if (value === undefined || value === null) return NOTHING;
     throw new TypeError("the codec raw carries bytes");
   },
-  decode: copyOf,
+  decode: (bytes, start, end) => copyMessage(bytes, start, end - start),
 };
 
 export const utf8Codec: BodyCodec = {
@@ -73,7 +74,7 @@ export const jsonCodec: BodyCodec = {
   },
   decode(bytes, start, end) {
     if (start === end) return undefined;
-    if (bytes[start] === 0) return copyOf(bytes, start + 1, end);
+    if (bytes[start] === 0) return copyMessage(bytes, start + 1, end - start - 1);
     const long = end - start >= LONG_BYTES;
     const branched = long && opensMany(bytes.subarray(start, end));
     // Before it is parsed: the parser takes 50 bytes for each level, of what may be nothing but brackets.
@@ -156,12 +157,6 @@ function behindZero(bytes: Uint8Array): Buffer {
 /** The bytes of a body in JSON that carries bytes; undefined when it carries JSON. */
 export function bytesInJson(body: Uint8Array): Uint8Array | undefined {
   return body[0] === 0 ? body.subarray(1) : undefined;
-}
-
-function copyOf(bytes: Buffer, start: number, end: number): Buffer {
-  const copy = Buffer.allocUnsafe(end - start);
-  bytes.copy(copy, 0, start, end);
-  return copy;
 }
 
 function textAt(bytes: Buffer, start: number, end: number): string {

@@ -7,6 +7,7 @@ import { Buffer, isUtf8 } from "node:buffer";
 import { utf8 } from "../codec/buffer-calls.ts";
 import { FLAG, FRAME, META_KEY } from "./codes.ts";
 import type { FrameWriter } from "./frame-writer.ts";
+import type { Names } from "./names.ts";
 import { readTlvs, type Tlv, tlvBytes, writeTlvs } from "./tlv.ts";
 import { protocolError } from "./wire-error.ts";
 import { FIXED } from "./wire-limits.ts";
@@ -130,6 +131,11 @@ export class OpenFrame {
 
   get metaLength(): number {
     return this.body - this.#meta;
+  }
+
+  /** What has the route's name among `names`. */
+  find<Value>(names: Names<Value>): Value | undefined {
+    return names.at(this.#bytes, this.#name, this.#meta);
   }
 
   /** The route's name or the topic. @throws WireError PROTOCOL when it is not UTF-8 */

@@ -1,12 +1,13 @@
-// The routes of a service as a session looks them up: by name or by the number that WELCOME announced. Through a Map and
-// an array: no name of a peer's ever becomes a property.
+// The routes of a service as a session looks them up: by name or by the number that WELCOME announced.
 
 import { createHash } from "node:crypto";
 import { OptionError } from "../limits.ts";
 import { HELLO_KEY } from "../protocol/codes.ts";
+import { Names } from "../protocol/names.ts";
 import { routesTlv } from "../protocol/peer.ts";
 import { KIND_OF_ROUTE, SHAPE_BYTES, shapesTlv } from "../protocol/route-shapes.ts";
 import type { Schema } from "../protocol/schema.ts";
+import type { OpenFrame } from "../protocol/stream-frames.ts";
 import type { Tlv } from "../protocol/tlv.ts";
 import { FIXED } from "../protocol/wire-limits.ts";
 import type { CallContext } from "./context.ts";
@@ -27,7 +28,7 @@ const MOST_LISTED_BYTES = 2048;
 const HASH_BYTES = 8;
 
 export class RouteTable {
-  readonly #byName = new Map<string, RouteEntry>();
+  readonly #names = new Names<RouteEntry>();
   readonly #byId: RouteEntry[] = [];
   /** What WELCOME says of them. */
   readonly tlvs: readonly Tlv[];
@@ -38,7 +39,7 @@ export class RouteTable {
     let listedBytes = 0;
     for (const [name, route] of Object.entries(routes)) {
       const entry = checkedEntry(this.#byId.length + 1, name, route);
-      this.#byName.set(name, entry);
+      this.#names.add(name, entry);
       this.#byId.push(entry);
       listedBytes += 3 + Buffer.byteLength(name) + SHAPE_BYTES;
       if (listedBytes <= MOST_LISTED_BYTES) listed.set(name, entry.id);
@@ -49,12 +50,12 @@ export class RouteTable {
     this.tlvs = [routesTlv(listed), { key: HELLO_KEY.SCHEMA_HASH, value: hash }, shapes];
   }
 
-  byId(id: number): RouteEntry | undefined {
-    return this.#byId[id - 1];
-  }
-
-  byName(name: string): RouteEntry | undefined {
-    return this.#byName.get(name);
+  /** @throws WireError PROTOCOL for a name that is no route's, and not even UTF-8 */
+  asked(open: OpenFrame): RouteEntry | undefined {
+    if (open.routeId !== 0) return this.#byId[open.routeId - 1];
+    const entry = open.find(this.#names);
+    if (entry === undefined) open.name();
+    return entry;
   }
 }
 

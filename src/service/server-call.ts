@@ -389,9 +389,10 @@ export class ServerCall extends GivenContext implements StreamOwner {
 }
 
 function isPromise(value: unknown): value is Promise<unknown> {
-  return (
-    value instanceof Promise || (typeof value === "object" && value !== null && "then" in value)
-  );
+  if (typeof value !== "object" || value === null) return false;
+  if (value instanceof Promise) return true;
+  // To look for a name that is not there is dear in bytes.
+  return !(value instanceof Uint8Array) && "then" in value;
 }
 
 function isAbort(error: unknown): boolean {

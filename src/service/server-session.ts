@@ -240,8 +240,7 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer, Liv
     if (open.kind === KIND.SUBSCRIBE || open.kind === KIND.PUBLISH) {
       return this.hub.topics.opened(this, stream, open, bytes, start, end);
     }
-    const route =
-      open.routeId === 0 ? this.hub.routes.byName(open.name()) : this.hub.routes.byId(open.routeId);
+    const route = this.hub.routes.asked(open);
     const refusal = this.#refusal(route, open);
     if (refusal === undefined && route !== undefined) {
       const codec = this.hub.codec(open.codec);

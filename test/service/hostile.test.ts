@@ -143,6 +143,17 @@ describe("floods", () => {
   });
 });
 
+describe("names", () => {
+  test("a route's that is no text: PROTOCOL", async (t) => {
+    const { attacker, goodCalls, sentAway } = await start(t);
+    const open = frames((writer) => openFrame(writer, 1, FLAG.END, "no-route"));
+    open[open.length - 1] = 0xff;
+    attacker.write(open);
+    await goodCalls();
+    assert.equal(await sentAway(), GOAWAY.PROTOCOL);
+  });
+});
+
 describe("memory", () => {
   test("half messages: bounded, the newest fail", async (t) => {
     const { attacker, goodCalls, server } = await start(t, { messageBytes: 100_000 });
