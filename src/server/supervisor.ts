@@ -70,6 +70,8 @@ interface Seat<Ready> {
   port: MessagePort | undefined;
   /** Settles when the present worker works or has failed to. */
   ready: PromiseWithResolvers<Ready>;
+  /** When its start began. */
+  startedMs: number;
   /** When it began to work; undefined before. */
   readyMs: number | undefined;
   /** Why it is about to end, as far as that is known. */
@@ -109,6 +111,7 @@ export class Supervisor<Ready> {
       worker: undefined,
       port: undefined,
       ready: deferred<Ready>(),
+      startedMs: 0,
       readyMs: undefined,
       end: undefined,
       closed: undefined,
@@ -175,6 +178,7 @@ export class Supervisor<Ready> {
     seat.worker = worker;
     seat.port = port1;
     seat.ready = deferred<Ready>();
+    seat.startedMs = performance.now();
     seat.readyMs = undefined;
     seat.end = undefined;
     seat.timer = setTimeout(() => this.#late(seat), limits.startMs).unref();
@@ -264,7 +268,9 @@ export class Supervisor<Ready> {
     const now = performance.now();
     const worked = ({ readyMs }: Seat<Ready>) => (readyMs === undefined ? 0 : now - readyMs);
     const others = this.#seats.filter(({ worker }) => worker !== undefined);
-    const wait = this.#restarts.ended(seat.index, worked(seat), Math.max(0, ...others.map(worked)));
+    const othersMs = Math.max(0, ...others.map(worked));
+    const livedMs = now - seat.startedMs;
+    const wait = this.#restarts.ended(seat.index, livedMs, worked(seat), othersMs);
     if (wait === undefined) return void this.#giveUp();
     seat.timer = setTimeout(() => {
       // Whether it can start is told when it has ended.
