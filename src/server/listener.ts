@@ -2,7 +2,6 @@
 
 import { lookup } from "node:dns/promises";
 import { once } from "node:events";
-import { unlinkSync } from "node:fs";
 import { connect, createServer, isIP } from "node:net";
 import type { ListenTarget } from "../driver/driver.ts";
 import { openListener } from "../driver/listening-socket.ts";
@@ -17,6 +16,7 @@ import {
   shutdownBoth,
 } from "../sys/socket-calls.ts";
 import type { CheckedOptions } from "./options.ts";
+import { BoundPath, hasPath, removeSocket } from "./socket-path.ts";
 
 /** A listening descriptor that this process owns. */
 export interface SharedListener {
@@ -54,8 +54,8 @@ export function ownTarget(address: Address, options: CheckedOptions): ListenTarg
 export async function claimAddress(address: Address): Promise<void> {
   if (address.family !== "unix") {
     if (address.port !== 0) await assertUnused(address);
-  } else if (isPath(address) && (await answers(address.path)) === "ECONNREFUSED") {
-    unlinkSync(address.path);
+  } else if (hasPath(address) && (await answers(address.path)) === "ECONNREFUSED") {
+    removeSocket(address.path);
   }
 }
 
@@ -97,12 +97,13 @@ export function openSharedListener(address: Address, options: CheckedOptions): S
   }
   if (descriptor < 0) throw new SystemError("listen on", descriptor, formatAddress(address));
   const bound = localAddress(descriptor);
+  const path = hasPath(address) ? new BoundPath(address.path) : undefined;
   let stopped = false;
   const stop = () => {
     if (stopped) return;
     stopped = true;
     shutdownBoth(descriptor);
-    if (isPath(address)) unlinkSync(address.path);
+    path?.remove();
   };
   return {
     descriptor,
@@ -117,16 +118,11 @@ export function openSharedListener(address: Address, options: CheckedOptions): S
 
 /** A Unix socket's path outlives a process that crashed: when nobody answers there, it is removed. */
 function removeStaleSocket(address: Address): boolean {
-  if (!isPath(address)) return false;
+  if (!hasPath(address)) return false;
   const descriptor = openSocket("unix", true);
   if (descriptor < 0) return false;
   const answer = connectSocket(descriptor, address);
   closeDescriptor(descriptor);
-  if (answer !== -ECONNREFUSED) return false;
-  unlinkSync(address.path);
-  return true;
-}
-
-function isPath(address: Address): address is Address & { readonly family: "unix" } {
-  return address.family === "unix" && !address.path.startsWith("\0");
+  // Of a file that is no socket the kernel says the same.
+  return answer === -ECONNREFUSED && removeSocket(address.path);
 }

@@ -1,3 +1,5 @@
+// Names are found by their bytes as a Map finds them by their text.
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
