@@ -10,7 +10,12 @@ export interface ComputeStart {
   readonly module: string;
   /** COMPUTE_BEAT words: how it gets on, for whoever watches over it. */
   readonly beat: Int32Array<SharedArrayBuffer>;
+  /** Somebody asked for compute threads: without anything to compute that is a mistake. */
+  readonly wanted: boolean;
 }
+
+/** What a compute thread answers once it is ready: whether its handlers have anything that is computed apart. */
+export type Computes = boolean;
 
 /** Tasks begun and ended, and the thread's number in the kernel. */
 export const COMPUTE_STEPS = 0;

@@ -15,6 +15,7 @@ import {
   COMPUTE_THREAD,
   type ComputePort,
   type ComputeStart,
+  type Computes,
   type FromCompute,
   isComputePort,
   packed,
@@ -36,7 +37,7 @@ import {
 const NICENESS = 10;
 
 async function run(start: ComputeStart & WithPort): Promise<void> {
-  const say = (message: FromWorker<void>) => start.port.postMessage(message);
+  const say = (message: FromWorker<Computes>) => start.port.postMessage(message);
   const native = nativeRefusal() === undefined;
   let handlers: AnyHandlers | undefined;
   start.port.on("message", (message: ToWorker) => {
@@ -49,15 +50,16 @@ async function run(start: ComputeStart & WithPort): Promise<void> {
   });
   try {
     handlers = await loadHandlers(new URL(start.module));
-    if (handlers.compute === undefined) {
+    const computes = handlers.compute !== undefined;
+    if (!computes && start.wanted) {
       throw new OptionError(
-        `model hybrid needs compute and computed in ${start.module}: what runs in its compute threads`,
+        `compute threads need compute and computed in ${start.module}: leave computeThreads out, or write what runs in them`,
       );
     }
     if (native) setNiceness(NICENESS);
     start.beat[COMPUTE_THREAD] = ownThread();
-    say({ kind: "ready", ready: undefined });
-    say({ kind: "model", message: READY_FOR_PORTS });
+    say({ kind: "ready", ready: computes });
+    if (computes) say({ kind: "model", message: READY_FOR_PORTS });
   } catch (error) {
     say({ kind: "failed", error: errorToSend(error) });
   }

@@ -12,6 +12,7 @@ import {
   type ComputePort,
   type ComputeSeat,
   type ComputeStart,
+  type Computes,
   READY_FOR_PORTS,
 } from "./compute-messages.ts";
 import type { ModelPlan } from "./models/model.ts";
@@ -29,7 +30,7 @@ export class ComputeThreads implements ThreadKind {
   /** Rejects when the pool could not go on by itself. */
   readonly ended: Promise<void>;
   readonly #plan: ModelPlan;
-  readonly #threads: Supervisor<void>;
+  readonly #threads: Supervisor<Computes>;
   readonly #loads: Int32Array<SharedArrayBuffer>;
   readonly #cancelled: readonly Int32Array<SharedArrayBuffer>[];
   readonly #beats: readonly Int32Array<SharedArrayBuffer>[];
@@ -55,12 +56,16 @@ export class ComputeThreads implements ThreadKind {
     });
   }
 
-  /** @throws what keeps a thread from starting, an OptionError for handlers without `compute` among it */
+  /**
+   * The first one tells whether there is anything to compute: without it the pool ends, and has no threads.
+   * @throws what keeps a thread from starting, an OptionError where threads were asked for that would have nothing to do
+   */
   async start(): Promise<void> {
     const { computeThreads } = this.#plan.options;
     try {
-      const seats = Array.from({ length: computeThreads }, (_, seat) => seat);
-      await Promise.all(seats.map((seat) => this.#threads.start(seat)));
+      if (!(await this.#threads.start(0))) return void (await this.#threads.close(0));
+      const others = Array.from({ length: computeThreads - 1 }, (_, n) => n + 1);
+      await Promise.all(others.map((seat) => this.#threads.start(seat)));
     } catch (error) {
       await this.abandon();
       throw error;
@@ -112,9 +117,10 @@ export class ComputeThreads implements ThreadKind {
   }
 
   startData(seat: number): ComputeStart {
-    const { handlers } = this.#plan;
+    const { handlers, options } = this.#plan;
     if (!("module" in handlers)) throw new Error("threads need a handler module");
-    return { module: handlers.module.href, beat: this.#beatOf(seat) };
+    const wanted = options.computeThreadsChosen;
+    return { module: handlers.module.href, beat: this.#beatOf(seat), wanted };
   }
 
   /** Between tasks its event loop comes to rest, which counts too. */

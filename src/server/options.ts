@@ -54,7 +54,7 @@ export interface ServeOptions extends ConnectionOptions {
    * for each core. Most threads of `thread-per-connection`, 1 to 512; default: 256.
    */
   readonly threads?: number;
-  /** Threads of `hybrid` that compute, 1 to 256. Default: one for each core but one. */
+  /** Threads of `hybrid` that compute, 1 to 256. Default: one for each core but one, and none for handlers without `compute`. */
   readonly computeThreads?: number;
   /**
    * Which thread of several gets a connection:
@@ -107,6 +107,7 @@ export interface CheckedOptions {
   readonly model: ModelName;
   readonly threads: number;
   readonly computeThreads: number;
+  readonly computeThreadsChosen: boolean;
   /** The caller chose the number of threads. */
   readonly threadsChosen: boolean;
   /** Undefined: the driver decides. */
@@ -161,6 +162,7 @@ export function checkOptions(options: ServeOptions, fromModule: boolean): Checke
     model,
     threads: integer("threads", options.threads ?? threads(), 1, most),
     computeThreads: integer("computeThreads", options.computeThreads ?? computers(), 1, 256),
+    computeThreadsChosen: options.computeThreads !== undefined,
     threadsChosen: options.threads !== undefined,
     balance:
       options.balance === undefined ? undefined : oneOf("balance", options.balance, BALANCES),

@@ -1,7 +1,14 @@
 // What only hybrid has: a pool of threads that compute, its bound, cancelling, and what becomes of tasks when a thread dies.
 
 import assert from "node:assert/strict";
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
@@ -193,9 +200,26 @@ describe("hybrid", () => {
     assert.equal((await next.bytes(18)).toString(), "heavy 1 elsewhere\n");
   });
 
+  test("has no compute threads for handlers that compute nothing", async (t) => {
+    const lethal = new URL("../support/handlers/lethal.ts", import.meta.url);
+    const server = await serve(lethal, { model: "hybrid", threads: 1 });
+    t.after(() => server.close({ drainMs: 0 }));
+    const client = await Client.connect(t, server.address);
+    client.write("hello\n");
+    assert.equal(String(await client.bytes(6)), "hello\n");
+    const threads = readdirSync("/proc/self/task").map((id) =>
+      readFileSync(`/proc/self/task/${id}/comm`, "utf8").trim(),
+    );
+    assert.deepEqual(
+      threads.filter((name) => name.startsWith("sluice")),
+      ["sluice-r0"],
+    );
+  });
+
   test("needs compute in the module, and hybrid for compute threads", async () => {
     const lethal = new URL("../support/handlers/lethal.ts", import.meta.url);
-    await assert.rejects(serve(lethal, { model: "hybrid" }), /needs compute and computed/);
+    const idle = serve(lethal, { model: "hybrid", computeThreads: 1 });
+    await assert.rejects(idle, /compute threads need compute and computed/);
     const refused = serve(lethal, { model: "multi-reactor", computeThreads: 2 });
     await assert.rejects(refused, /has no compute threads/);
     const half = { compute: () => 1, message: () => undefined };

@@ -1,5 +1,4 @@
-// A service under every concurrency model and driver: calls, streams, topics, and a drain. (`hybrid` is not among them: it is
-// for handlers with something to compute, and a service has no such routes.)
+// A service under every concurrency model and driver: calls, streams, topics, and a drain.
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -15,6 +14,7 @@ const MODULE = new URL("../support/handlers/topics-service.ts", import.meta.url)
 const WAYS: Record<string, ServeOptions> = {
   "event-loop": { model: "event-loop" },
   "multi-reactor": { model: "multi-reactor", threads: 2 },
+  hybrid: { model: "hybrid", threads: 2 },
   "thread-pool": { model: "thread-pool", threads: 3 },
   "thread-per-connection": { model: "thread-per-connection" },
 };
