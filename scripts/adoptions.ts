@@ -3,7 +3,7 @@
 // or wrong, and after all of it the process must have the descriptors that it had before. Exits with 1 otherwise.
 
 import { parseArgs } from "node:util";
-import type { DriverChoice } from "../src/driver/choose-driver.ts";
+import type { DriverChoice } from "../src/driver/choices.ts";
 import { serve } from "../src/server/serve.ts";
 import { ThreadEndedError } from "../src/server/thread-ended.ts";
 import { adoptionRounds } from "../test/support/adoption-rounds.ts";

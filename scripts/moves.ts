@@ -3,12 +3,8 @@
 // says its seed, and ends with 1.
 
 import { parseArgs } from "node:util";
-import {
-  CHOICES,
-  makeDriver,
-  probeDriver,
-  sharesDescriptors,
-} from "../src/driver/choose-driver.ts";
+import { CHOICES, sharesDescriptors } from "../src/driver/choices.ts";
+import { makeDriver, probeDriver } from "../src/driver/choose-driver.ts";
 import { moveUnderLoad } from "../test/support/moving-reactors.ts";
 
 const OUTPUT_BYTES = 16 * 1024 * 1024;

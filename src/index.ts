@@ -8,7 +8,7 @@ export { type LengthPrefixOptions, lengthPrefix } from "./codec/length-prefix.ts
 export { type LinesOptions, lines } from "./codec/lines.ts";
 export type { MessageBytes } from "./codec/message-bytes.ts";
 export { raw } from "./codec/raw.ts";
-export { DriverRefusedError } from "./driver/choose-driver.ts";
+export { DriverRefusedError } from "./driver/choices.ts";
 export {
   type CloseReason,
   type Connection,

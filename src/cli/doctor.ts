@@ -3,7 +3,8 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism, release } from "node:os";
 import { parseArgs } from "node:util";
-import { CHOICES, chooseDriver, type DriverChoice, probeDriver } from "../driver/choose-driver.ts";
+import { CHOICES, type DriverChoice } from "../driver/choices.ts";
+import { chooseDriver, probeDriver } from "../driver/choose-driver.ts";
 import { nativeRefusal } from "../sys/native-library.ts";
 import { selfTest } from "../sys/self-test.ts";
 import { descriptorLimit } from "../sys/socket-calls.ts";

@@ -2,7 +2,7 @@
 
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { CHOICES } from "../driver/choose-driver.ts";
+import { CHOICES } from "../driver/choices.ts";
 import { givenServer } from "../lab/contender.ts";
 import { EXPERIMENTS, experimentNamed } from "../lab/experiments/choose-experiment.ts";
 import { firstPicture, labPage } from "../lab/report/lab-page.ts";

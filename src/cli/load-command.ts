@@ -4,7 +4,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { CHOICES } from "../driver/choose-driver.ts";
+import { CHOICES } from "../driver/choices.ts";
 import { parseCondition } from "../lab/find-max.ts";
 import { hgrm } from "../lab/hgrm.ts";
 import { htmlReport } from "../lab/html-report.ts";

@@ -4,7 +4,7 @@ import { existsSync, statSync } from "node:fs";
 import { extname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { CHOICES } from "../driver/choose-driver.ts";
+import { CHOICES } from "../driver/choices.ts";
 import { errorText } from "../error-text.ts";
 import { OptionError } from "../limits.ts";
 import {

@@ -1,7 +1,4 @@
 // connect(): an outgoing connection with handlers of its own, on the same drivers and with the same rules as a server's.
-//
-// The outgoing connections of a thread share one reactor when their driver, limits and overflow policy are the same: a
-// reactor is a ring or an epoll set and memory, and several in one thread have to take turns.
 
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
@@ -12,13 +9,12 @@ import {
   connectionSocketOptions,
   socketOptionsOf,
 } from "../connection-options.ts";
-import { CHOICES, chooseDriver, type DriverChoice } from "../driver/choose-driver.ts";
+import { CHOICES, type DriverChoice } from "../driver/choices.ts";
 import type { Connection, Handlers } from "../handlers.ts";
 import { completeLimits, type Limits, OptionError } from "../limits.ts";
 import type { OverflowPolicy } from "../reactor/writing.ts";
 import type { Address } from "../sys/address.ts";
 import { ECANCELED, ETIMEDOUT, SystemError } from "../sys/errno.ts";
-import { Outgoing } from "./outgoing.ts";
 
 export interface ConnectOptions extends ConnectionOptions {
   /** TCP port, 1 to 65535. */
@@ -58,9 +54,6 @@ const OPTION_NAMES: ReadonlySet<string> = new Set<keyof ConnectOptions>([
   "onError",
 ]);
 
-/** By driver, limits and overflow policy. */
-const reactors = new Map<string, Outgoing>();
-
 /**
  * Connects, and resolves with the connection once `opened` has been called. The handlers are those of a server, and their
  * promises hold. The connection keeps the process alive until it has ended. It belongs to the calling thread.
@@ -77,7 +70,12 @@ export async function connect<Message = Buffer, Sent = Uint8Array | string, Stat
   const given = connectionSocketOptions(options);
   const report = reporter(options.onError);
   assertTarget(options);
-  const reactor = reactorFor(options);
+  const driver = oneOf("driver", options.driver ?? "auto", ["auto", ...CHOICES]);
+  const overflow = oneOf("overflow", options.overflow ?? "close", ["close", "discard"]);
+  const limits = completeLimits(options.limits);
+  // Only who connects loads it: handler modules import this one, each in its thread.
+  const { outgoingFor } = await import("./outgoing.ts");
+  const reactor = outgoingFor({ driver, limits, overflow });
   const socket = socketOptionsOf(given, reactor.driver, reactor.hasDescriptors);
   const until = performance.now() + connectMs;
   const addresses = await addressesOf(options, connectMs);
@@ -108,19 +106,6 @@ function assertTarget(options: ConnectOptions): void {
   if (port !== undefined || host !== undefined) {
     throw new OptionError("path and host or port exclude each other");
   }
-}
-
-function reactorFor(options: ConnectOptions): Outgoing {
-  const driver = oneOf("driver", options.driver ?? "auto", ["auto", ...CHOICES]);
-  const overflow = oneOf("overflow", options.overflow ?? "close", ["close", "discard"]);
-  const limits = completeLimits(options.limits);
-  const key = JSON.stringify([driver, overflow, limits]);
-  let reactor = reactors.get(key);
-  if (reactor === undefined) {
-    reactor = new Outgoing({ driver: chooseDriver(driver).driver, limits, overflow });
-    reactors.set(key, reactor);
-  }
-  return reactor;
 }
 
 async function addressesOf(options: ConnectOptions, withinMs: number): Promise<Address[]> {

@@ -4,7 +4,8 @@
 // one that connects again finds its driver ready: what the driver holds is kept until the thread ends.
 
 import type { AnyHandlers } from "../checks.ts";
-import { type DriverChoice, makeDriver } from "../driver/choose-driver.ts";
+import type { DriverChoice } from "../driver/choices.ts";
+import { chooseDriver, makeDriver } from "../driver/choose-driver.ts";
 import type { Connection } from "../handlers.ts";
 import type { Limits } from "../limits.ts";
 import { settleCompilationAtExit } from "../reactor/compilation.ts";
@@ -21,8 +22,30 @@ export interface OutgoingOptions {
   readonly overflow: OverflowPolicy;
 }
 
+export interface OutgoingWanted extends Omit<OutgoingOptions, "driver"> {
+  readonly driver: DriverChoice | "auto";
+}
+
 /** Slots beside those of connections: attempts that were given up keep theirs for a moment. */
 const SPARE_SLOTS = 16;
+
+/** By driver, limits and overflow policy. */
+const reactors = new Map<string, Outgoing>();
+
+/**
+ * The outgoing connections of a thread share one reactor when their driver, limits and overflow policy are the same: a
+ * reactor is a ring or an epoll set and memory, and several in one thread have to take turns.
+ * @throws DriverRefusedError
+ */
+export function outgoingFor(wanted: OutgoingWanted): Outgoing {
+  const key = JSON.stringify([wanted.driver, wanted.overflow, wanted.limits]);
+  let reactor = reactors.get(key);
+  if (reactor === undefined) {
+    reactor = new Outgoing({ ...wanted, driver: chooseDriver(wanted.driver).driver });
+    reactors.set(key, reactor);
+  }
+  return reactor;
+}
 
 /** All calls belong to the thread that made it. */
 export class Outgoing {

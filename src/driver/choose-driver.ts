@@ -6,19 +6,17 @@
 import { errnoName, SystemError } from "../sys/errno.ts";
 import { nativeRefusal } from "../sys/native-library.ts";
 import { BlockingDriver } from "./blocking-driver.ts";
+import {
+  BLOCKING,
+  CHOICES,
+  type DriverChoice,
+  DriverRefusedError,
+  type ServingDriver,
+} from "./choices.ts";
 import type { Driver, DriverEvents, DriverOptions } from "./driver.ts";
 import { EpollDriver } from "./epoll-driver.ts";
 import { PortableDriver } from "./portable-driver.ts";
 import { UringDriver } from "./uring-driver.ts";
-
-/** The drivers a user can choose; best first. */
-export const CHOICES = ["io_uring", "epoll", "portable"] as const;
-export type DriverChoice = (typeof CHOICES)[number];
-
-/** The one of those models in which a thread blocks in its calls: they choose it, and nobody else does. */
-export const BLOCKING = "blocking";
-/** What a server can run on. */
-export type ServingDriver = DriverChoice | typeof BLOCKING;
 
 export interface Refusal {
   readonly driver: DriverChoice;
@@ -31,12 +29,6 @@ export interface ChosenDriver<Driver extends ServingDriver = ServingDriver> {
   readonly why: string;
   /** Better ones that this host refuses. */
   readonly refused: readonly Refusal[];
-}
-
-/** A driver was asked for that this host does not allow. */
-export class DriverRefusedError extends Error {
-  override readonly name = "DriverRefusedError";
-  readonly code = "ERR_SLUICE_DRIVER_REFUSED";
 }
 
 /** Why this host refuses a driver, or undefined when it works. */
@@ -75,11 +67,6 @@ export function blockingDriver(): ChosenDriver<typeof BLOCKING> {
     throw new DriverRefusedError(`threads with blocking calls cannot run here: ${reason}`);
   }
   return { driver: BLOCKING, why: "the model's own: blocking calls", refused: [] };
-}
-
-/** Whether several reactors can accept from one listening descriptor. */
-export function sharesDescriptors(choice: ServingDriver): boolean {
-  return choice !== "portable";
 }
 
 /** Makes a driver for this thread. @throws SystemError or NativeUnavailableError when the host refuses it */

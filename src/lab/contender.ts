@@ -3,7 +3,8 @@
 import { spawnSync } from "node:child_process";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { CHOICES, type DriverChoice, probeDriver } from "../driver/choose-driver.ts";
+import { CHOICES, type DriverChoice } from "../driver/choices.ts";
+import { probeDriver } from "../driver/choose-driver.ts";
 import { OptionError } from "../limits.ts";
 import { blocks, MODELS, type ModelName } from "../server/options.ts";
 import { HeldConnections } from "./held-connections.ts";

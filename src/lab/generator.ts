@@ -7,7 +7,8 @@
 //
 // Invariant: each connection is in one state, and whoever leaves OPEN has been counted, as closed by us or as an error.
 
-import { type DriverChoice, makeDriver } from "../driver/choose-driver.ts";
+import type { DriverChoice } from "../driver/choices.ts";
+import { makeDriver } from "../driver/choose-driver.ts";
 import type { Driver, DriverEvents, Handle } from "../driver/driver.ts";
 import { slotOf } from "../driver/handle.ts";
 import type { Address } from "../sys/address.ts";

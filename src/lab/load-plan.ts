@@ -1,7 +1,8 @@
 // What is to be run: the one checked form of the options of `sluice load`, also for programs that run loads (the lab).
 
 import { availableParallelism } from "node:os";
-import { chooseDriver, type DriverChoice } from "../driver/choose-driver.ts";
+import type { DriverChoice } from "../driver/choices.ts";
+import { chooseDriver } from "../driver/choose-driver.ts";
 import { OptionError } from "../limits.ts";
 import type { Address } from "../sys/address.ts";
 import { descriptorLimit } from "../sys/socket-calls.ts";

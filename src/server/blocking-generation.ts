@@ -2,7 +2,7 @@
 // from. A server has one generation, and for a while two, when it is reloaded.
 
 import { availableParallelism } from "node:os";
-import { BLOCKING } from "../driver/choose-driver.ts";
+import { BLOCKING } from "../driver/choices.ts";
 import { DescriptorQueue } from "../driver/descriptor-queue.ts";
 import { NOTES_AHEAD } from "../driver/thread-notes.ts";
 import { shareOf } from "../limits.ts";

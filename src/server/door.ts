@@ -4,7 +4,7 @@
 // A refused connection is reset: its client learns within a round trip that there is no room, instead of waiting in a queue
 // that nobody will empty. Every one is counted; the first one is told to `onError`, with what to do.
 
-import { BLOCKING, makeDriver } from "../driver/choose-driver.ts";
+import { BlockingDriver } from "../driver/blocking-driver.ts";
 import type { Driver, DriverEvents, Handle } from "../driver/driver.ts";
 import type { Limits } from "../limits.ts";
 import { Acceptor } from "../reactor/acceptor.ts";
@@ -42,7 +42,7 @@ export class Door implements DriverEvents, Turning {
   constructor(options: DoorOptions) {
     const { listener, limits, counters } = options;
     this.#options = options;
-    this.driver = makeDriver(BLOCKING, { events: this, slots: SLOTS, outputBytes: OUTPUT_BYTES });
+    this.driver = new BlockingDriver({ events: this, slots: SLOTS, outputBytes: OUTPUT_BYTES });
     this.#acceptor = new Acceptor(this.driver, limits, counters);
     const handle = this.driver.listen({ descriptor: listener.descriptor, shared: false });
     if (handle < 0) throw new SystemError("listen", handle);

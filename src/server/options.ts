@@ -3,7 +3,7 @@
 import { availableParallelism } from "node:os";
 import { integer, oneOf, reporter, text } from "../checks.ts";
 import { type ConnectionOptions, connectionSocketOptions } from "../connection-options.ts";
-import { CHOICES, type DriverChoice, type ServingDriver } from "../driver/choose-driver.ts";
+import { CHOICES, type DriverChoice, type ServingDriver } from "../driver/choices.ts";
 import { completeLimits, type Limits, OptionError } from "../limits.ts";
 import { BALANCES, type Balance } from "../reactor/placement.ts";
 import type { SlowSubscriberPolicy } from "../reactor/publishing.ts";

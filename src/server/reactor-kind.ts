@@ -3,7 +3,7 @@
 
 import { extname } from "node:path";
 import type { ResourceLimits } from "node:worker_threads";
-import { type ServingDriver, sharesDescriptors } from "../driver/choose-driver.ts";
+import { type ServingDriver, sharesDescriptors } from "../driver/choices.ts";
 import type { ListenTarget } from "../driver/driver.ts";
 import {
   cleanUpAfterThread,

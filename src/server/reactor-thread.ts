@@ -2,8 +2,8 @@
 
 import { type AnyHandlers, checkAdoptable } from "../checks.ts";
 import { deferred } from "../deferred.ts";
-import { makeDriver, type ServingDriver } from "../driver/choose-driver.ts";
 import type { Handle, ListenTarget } from "../driver/driver.ts";
+import type { MakeDriver } from "../driver/load-driver.ts";
 import { errorLine } from "../error-text.ts";
 import type { Limits } from "../limits.ts";
 import { settleCompilationAtExit } from "../reactor/compilation.ts";
@@ -21,7 +21,7 @@ import { ThreadMoves } from "./thread-moves.ts";
 import type { ToReactor } from "./worker-messages.ts";
 
 export interface ReactorThreadOptions {
-  readonly driver: ServingDriver;
+  readonly makeDriver: MakeDriver;
   readonly handlers: AnyHandlers;
   /** This reactor's share. */
   readonly limits: Limits;
@@ -101,7 +101,7 @@ export class ReactorThread {
       compute: options.compute,
       poison: process.env.SLUICE_DEBUG_BORROW === "1",
       makeDriver: (events) =>
-        makeDriver(options.driver, {
+        options.makeDriver({
           events,
           slots,
           outputBytes: limits.outputBytes,

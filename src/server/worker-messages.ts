@@ -1,6 +1,6 @@
 // What a server and its worker threads say to each other, over a port of their own.
 
-import type { ServingDriver } from "../driver/choose-driver.ts";
+import type { ServingDriver } from "../driver/choices.ts";
 import type { ListenTarget } from "../driver/driver.ts";
 import { type Limits, OptionError } from "../limits.ts";
 import type { PlacementSeat } from "../reactor/placement.ts";

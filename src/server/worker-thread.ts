@@ -3,7 +3,8 @@
 // It never ends by itself, the server ends it: a thread that exits may do so before its last message is delivered.
 
 import { workerData } from "node:worker_threads";
-import { sharesDescriptors } from "../driver/choose-driver.ts";
+import { sharesDescriptors } from "../driver/choices.ts";
+import { loadDriver } from "../driver/load-driver.ts";
 import { settleCompilation } from "../reactor/compilation.ts";
 import type { Address } from "../sys/address.ts";
 import { pinThread } from "../sys/affinity.ts";
@@ -48,7 +49,7 @@ async function run(start: ReactorStart & WithPort): Promise<void> {
     const failed = start.core === undefined ? 0 : pinThread(start.core);
     if (failed < 0) throw new SystemError("sched_setaffinity", failed, `core ${start.core}`);
     thread = new ReactorThread({
-      driver: start.driver,
+      makeDriver: await loadDriver(start.driver),
       handlers: await loadHandlers(new URL(start.module)),
       limits: start.limits,
       overflow: start.overflow,

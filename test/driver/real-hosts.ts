@@ -1,7 +1,8 @@
 // The hosts of the drivers with real sockets, or why this machine refuses them.
 
 import { BlockingDriver } from "../../src/driver/blocking-driver.ts";
-import { type DriverChoice, makeDriver, probeDriver } from "../../src/driver/choose-driver.ts";
+import type { DriverChoice } from "../../src/driver/choices.ts";
+import { makeDriver, probeDriver } from "../../src/driver/choose-driver.ts";
 import { PortableDriver } from "../../src/driver/portable-driver.ts";
 import { nativeRefusal } from "../../src/sys/native-library.ts";
 import { RealHost } from "./real-host.ts";

@@ -146,7 +146,7 @@ export const MUTABLE_ALLOWED: Readonly<Record<string, string>> = {
     "one scratch page a thread, for the arguments of the call in progress",
   "src/client/thread-wire.ts thread":
     "the SWP clients of a thread share the memory that frames are put together in, and one timer",
-  "src/client/connect.ts reactors":
+  "src/client/outgoing.ts reactors":
     "outgoing connections that have nothing in common but their thread share its reactor",
   "src/reactor/compilation.ts starting": "flags of V8 are the process's",
   "src/reactor/thread-loop.ts waiting":

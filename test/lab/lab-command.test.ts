@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
 import { UsageError } from "../../src/cli/command.ts";
 import { labCommand } from "../../src/cli/lab-command.ts";
-import { CHOICES } from "../../src/driver/choose-driver.ts";
+import { CHOICES } from "../../src/driver/choices.ts";
 import { givenServer } from "../../src/lab/contender.ts";
 import { runRace } from "../../src/lab/experiments/race.ts";
 import type { RaceKind } from "../../src/lab/experiments/race-worker.ts";

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { CHOICES } from "../../src/driver/choose-driver.ts";
+import { CHOICES } from "../../src/driver/choices.ts";
 import { type Contender, sluiceServer, USUAL_THREADS } from "../../src/lab/contender.ts";
 import { EXPERIMENTS } from "../../src/lab/experiments/choose-experiment.ts";
 import { echoContenders } from "../../src/lab/experiments/models.ts";

@@ -1,7 +1,7 @@
 // A process that connects, is refused, and connects again, one after the other, and then has nothing left to do.
 
 import { connect } from "../../src/client/connect.ts";
-import type { DriverChoice } from "../../src/driver/choose-driver.ts";
+import type { DriverChoice } from "../../src/driver/choices.ts";
 
 const [driver, answering, silent] = process.argv.slice(2) as [DriverChoice, string, string];
 

@@ -1,6 +1,7 @@
 // The drivers that every behaviour of a server is tested with, each with the reason when this host refuses it.
 
-import { CHOICES, type DriverChoice, probeDriver } from "../../src/driver/choose-driver.ts";
+import { CHOICES, type DriverChoice } from "../../src/driver/choices.ts";
+import { probeDriver } from "../../src/driver/choose-driver.ts";
 
 export interface TestedDriver {
   readonly name: DriverChoice;

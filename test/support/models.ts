@@ -2,7 +2,7 @@
 
 import type { TestContext } from "node:test";
 import { BroadcastChannel } from "node:worker_threads";
-import type { DriverChoice } from "../../src/driver/choose-driver.ts";
+import type { DriverChoice } from "../../src/driver/choices.ts";
 import { blocks, MODELS, type ModelName, type ServeOptions } from "../../src/server/options.ts";
 import { type Server, serve } from "../../src/server/serve.ts";
 import { nativeRefusal } from "../../src/sys/native-library.ts";

@@ -2,7 +2,8 @@
 // terminate it.
 
 import { parentPort, workerData } from "node:worker_threads";
-import type { DriverChoice } from "../../src/driver/choose-driver.ts";
+import type { DriverChoice } from "../../src/driver/choices.ts";
+import { loadDriver } from "../../src/driver/load-driver.ts";
 import { completeLimits } from "../../src/limits.ts";
 import { loadHandlers } from "../../src/server/handler-module.ts";
 import { ReactorThread } from "../../src/server/reactor-thread.ts";
@@ -21,7 +22,7 @@ const { driver, handlers, descriptor, counters, notes, connections } =
   workerData as ReactorWorkerData;
 
 const thread = new ReactorThread({
-  driver,
+  makeDriver: await loadDriver(driver),
   handlers: await loadHandlers(new URL(handlers)),
   limits: completeLimits({ connections }),
   overflow: "close",

@@ -4,7 +4,7 @@
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { deferred } from "../../src/deferred.ts";
-import type { DriverChoice } from "../../src/driver/choose-driver.ts";
+import type { DriverChoice } from "../../src/driver/choices.ts";
 import { cleanUpAfterThread, notesLength } from "../../src/driver/thread-notes.ts";
 import { countersOf, makeCounters } from "../../src/reactor/counters.ts";
 import { openSharedListener } from "../../src/server/listener.ts";

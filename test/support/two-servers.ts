@@ -1,6 +1,6 @@
 // A process with two echo servers in its one thread, of the drivers that its arguments name. It prints both ports.
 
-import type { DriverChoice } from "../../src/driver/choose-driver.ts";
+import type { DriverChoice } from "../../src/driver/choices.ts";
 import { serve } from "../../src/server/serve.ts";
 
 const ports: number[] = [];

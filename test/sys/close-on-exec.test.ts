@@ -4,12 +4,8 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { afterEach, describe, test } from "node:test";
-import {
-  CHOICES,
-  makeDriver,
-  probeDriver,
-  sharesDescriptors,
-} from "../../src/driver/choose-driver.ts";
+import { CHOICES, sharesDescriptors } from "../../src/driver/choices.ts";
+import { makeDriver, probeDriver } from "../../src/driver/choose-driver.ts";
 import type { DriverEvents, Handle } from "../../src/driver/driver.ts";
 import { UringRing } from "../../src/driver/uring-ring.ts";
 import { FD_CLOEXEC, SOCK_CLOEXEC, SOCK_NONBLOCK } from "../../src/sys/abi.ts";

@@ -1,6 +1,6 @@
 // What an experiment is: runs on the workbench, and cards of the report made of what came out.
 
-import type { DriverChoice } from "../../driver/choose-driver.ts";
+import type { DriverChoice } from "../../driver/choices.ts";
 import type { ModelName } from "../../server/options.ts";
 import type { ExperimentResult } from "../lab-result.ts";
 import type { Card } from "../report/plot.ts";

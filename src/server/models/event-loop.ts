@@ -1,7 +1,8 @@
 // event-loop: one reactor in the calling thread, beside everything else that runs there. No threads, no locks; one core.
 
 import { deferred } from "../../deferred.ts";
-import { sharesDescriptors } from "../../driver/choose-driver.ts";
+import { sharesDescriptors } from "../../driver/choices.ts";
+import { loadDriver } from "../../driver/load-driver.ts";
 import { shareOf } from "../../limits.ts";
 import { countersOf } from "../../reactor/counters.ts";
 import { loadHandlers } from "../handler-module.ts";
@@ -20,7 +21,7 @@ export async function startEventLoop(plan: ModelPlan): Promise<RunningModel> {
     : undefined;
   if (listener === undefined) await claimAddress(wanted);
   const thread = new ReactorThread({
-    driver: driver.driver,
+    makeDriver: await loadDriver(driver.driver),
     handlers,
     limits: shareOf(options.limits, 1),
     overflow: options.overflow,

@@ -6,7 +6,7 @@
 // that its driver kept in shared memory, and another thread takes its place.
 
 import { deferred } from "../../deferred.ts";
-import { sharesDescriptors } from "../../driver/choose-driver.ts";
+import { sharesDescriptors } from "../../driver/choices.ts";
 import type { ListenTarget } from "../../driver/driver.ts";
 import { type Limits, OptionError, shareOf } from "../../limits.ts";
 import { settleCompilationAtExit } from "../../reactor/compilation.ts";
