@@ -19,6 +19,7 @@ import { deferred } from "../deferred.ts";
 import type { Limits } from "../limits.ts";
 import { makeForegroundWorker } from "../reactor/compilation.ts";
 import { Restarts } from "./restarts.ts";
+import { Terminations } from "./terminations.ts";
 import { ThreadBlockedError, ThreadEndedError, type ThreadEndReason } from "./thread-ended.ts";
 import { type Beat, Watchdog } from "./watchdog.ts";
 import { type FromWorker, receivedError, type ToWorker } from "./worker-messages.ts";
@@ -83,7 +84,7 @@ interface Seat<Ready> {
   timer: NodeJS.Timeout | undefined;
 }
 
-/** What a closing thread may take beyond its deadline, and a terminated one to end. */
+/** What a closing thread may take beyond its deadline. */
 const GRACE_MS = 2000;
 const MIB = 1024 * 1024;
 
@@ -92,6 +93,7 @@ export class Supervisor<Ready> {
   readonly #seats: readonly Seat<Ready>[];
   readonly #restarts: Restarts;
   readonly #watchdog: Watchdog;
+  readonly #terminations = new Terminations();
   #closing = false;
 
   constructor(options: SupervisorOptions) {
@@ -303,11 +305,7 @@ export class Supervisor<Ready> {
     const { worker } = seat;
     if (worker === undefined) return;
     seat.end ??= end;
-    const late = deferred<void>();
-    const timer = setTimeout(late.resolve, GRACE_MS);
-    const ended = await Promise.race([worker.terminate(), late.promise]);
-    clearTimeout(timer);
-    if (ended !== undefined) return;
+    if (await this.#terminations.terminate(worker)) return;
     worker.unref();
     const name = this.#options.kind.name(seat.index);
     this.#options.onError(new Error(`${name} cannot be ended while it is in a native call`));
