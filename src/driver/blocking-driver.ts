@@ -88,7 +88,8 @@ export class BlockingDriver extends DescriptorDriver {
     this.#sliceMs = sliceMs;
     this.#table = new PollTable(options.slots + OTHERS);
     this.input = this.#inputMemory.bytes;
-    this.notes.noteMemory(this.#inputMemory.address, this.#inputMemory.length);
+    this.notes.noteMemory(this.#inputMemory);
+    this.notes.noteMemory(this.#table.memory);
     this.#sendOffset = new Uint32Array(options.slots);
     this.#sendLeft = new Uint32Array(options.slots);
     this.#sendLength = new Uint32Array(options.slots);
@@ -141,6 +142,7 @@ export class BlockingDriver extends DescriptorDriver {
 
   override dispose(): void {
     this.disposeShared();
+    this.notes.forgetMemory(this.#table.memory);
     this.#table.release();
     this.#inputMemory.discard(0, this.#inputMemory.length);
   }

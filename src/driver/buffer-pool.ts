@@ -25,8 +25,9 @@ export class BufferPool {
   readonly stride: number;
   /** Most buffers; a power of two. */
   readonly capacity: number;
-  readonly #ring: NativeMemory;
-  readonly #buffers: NativeMemory;
+  /** Where the kernel is told of free buffers; then the buffers, in one piece. */
+  readonly ring: NativeMemory;
+  readonly buffers: NativeMemory;
   readonly #words: Uint32Array;
   readonly #halves: Uint16Array;
   readonly #mask: number;
@@ -39,16 +40,16 @@ export class BufferPool {
     this.bufferBytes = bufferBytes;
     this.stride = bufferBytes + SHIFT;
     this.#mask = capacity - 1;
-    this.#ring = NativeMemory.allocate(Math.max(capacity * SIZEOF_IO_URING_BUF, PAGE));
-    this.#buffers = NativeMemory.allocate(capacity * this.stride);
-    const { buffer, byteOffset, length } = this.#ring.bytes;
+    this.ring = NativeMemory.allocate(Math.max(capacity * SIZEOF_IO_URING_BUF, PAGE));
+    this.buffers = NativeMemory.allocate(capacity * this.stride);
+    const { buffer, byteOffset, length } = this.ring.bytes;
     this.#words = new Uint32Array(buffer, byteOffset, length >> 2);
     this.#halves = new Uint16Array(buffer, byteOffset, length >> 1);
   }
 
   /** Makes the ring known to the kernel and provides the first buffers; 0 or −errno. */
   register(ringDescriptor: number, buffers: number): number {
-    const address = this.#ring.at(0, this.capacity * SIZEOF_IO_URING_BUF);
+    const address = this.ring.at(0, this.capacity * SIZEOF_IO_URING_BUF);
     const failed = registerBufferRing(ringDescriptor, address, this.capacity, this.group);
     if (failed === 0) this.#provideNew(buffers);
     return failed;
@@ -56,12 +57,7 @@ export class BufferPool {
 
   /** All buffers in one piece: buffer `id` begins at `id * stride`. */
   get bytes(): Buffer {
-    return this.#buffers.bytes;
-  }
-
-  /** Where they begin. */
-  get address(): number {
-    return this.#buffers.address;
+    return this.buffers.bytes;
   }
 
   /** Buffers that circulate. */
@@ -72,7 +68,7 @@ export class BufferPool {
   /** Gives a buffer back; the kernel sees it after `publish`. */
   recycle(id: number): void {
     const entry = this.#tail & this.#mask;
-    const address = this.#buffers.address + id * this.stride;
+    const address = this.buffers.address + id * this.stride;
     const word = entry << 2;
     this.#words[word] = address >>> 0;
     this.#words[word + 1] = address / 0x1_0000_0000;
@@ -93,8 +89,8 @@ export class BufferPool {
 
   /** Gives the memory back, once the ring's descriptor is closed. Borrowed views then read zeros, and never fault. */
   discard(): void {
-    this.#ring.release();
-    this.#buffers.discard(0, this.#buffers.length);
+    this.ring.release();
+    this.buffers.discard(0, this.buffers.length);
   }
 
   #provideNew(count: number): void {

@@ -16,6 +16,7 @@ import {
   openSocket,
   remoteAddress,
   type SocketOptions,
+  scratch,
   setLinger,
   setSocketOptions,
   shutdownWrite,
@@ -116,7 +117,8 @@ export abstract class DescriptorDriver implements Driver {
     this.output = this.outputMemory.bytes;
     this.#wakeEvent = new WakeEvent(options.wakeDescriptor, this.notes);
     this.wakeDescriptor = this.#wakeEvent.descriptor;
-    this.notes.noteMemory(this.outputMemory.address, this.outputMemory.length);
+    this.notes.noteMemory(this.outputMemory);
+    this.notes.noteMemory(scratch());
   }
 
   abstract send(handle: Handle, offset: number, length: number): number;

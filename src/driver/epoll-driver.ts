@@ -107,7 +107,8 @@ export class EpollDriver extends DescriptorDriver {
     this.#epoll = new Epoll(descriptor, EVENTS_PER_WAIT);
     this.#epoll.control(EPOLL_CTL_ADD, this.wakeDescriptor, EPOLLIN, 0, KIND_WAKE);
     this.input = this.#inputMemory.bytes;
-    this.notes.noteMemory(this.#inputMemory.address, this.#inputMemory.length);
+    this.notes.noteMemory(this.#inputMemory);
+    this.notes.noteMemory(this.#epoll.memory);
     this.#inputAddress = this.#inputMemory.at(0, READ_BYTES);
     this.#sendOffset = new Uint32Array(options.slots);
     this.#sendLeft = new Uint32Array(options.slots);
@@ -153,6 +154,7 @@ export class EpollDriver extends DescriptorDriver {
   override dispose(): void {
     this.notes.forgetOwn(this.#epoll.descriptor);
     closeDescriptor(this.#epoll.descriptor);
+    this.notes.forgetMemory(this.#epoll.memory);
     this.#epoll.release();
     this.disposeShared();
     this.#inputMemory.discard(0, this.#inputMemory.length);

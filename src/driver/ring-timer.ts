@@ -22,13 +22,13 @@ const SLACK_MS = 1;
 export class RingTimer {
   readonly #ring: UringRing;
   /** struct __kernel_timespec: read by the kernel as it takes the submission. */
-  readonly #memory = NativeMemory.allocate(PAGE);
+  readonly memory = NativeMemory.allocate(PAGE);
   readonly #timespec: BigInt64Array;
   readonly #firesAt: number[] = [];
 
   constructor(ring: UringRing) {
     this.#ring = ring;
-    const { buffer, byteOffset } = this.#memory.bytes;
+    const { buffer, byteOffset } = this.memory.bytes;
     this.#timespec = new BigInt64Array(buffer, byteOffset, 2);
   }
 
@@ -43,7 +43,7 @@ export class RingTimer {
     const seconds = Math.floor(waitMs / 1000);
     this.#timespec[0] = BigInt(seconds);
     this.#timespec[1] = BigInt(Math.round((waitMs - seconds * 1000) * 1e6));
-    const { address } = this.#memory;
+    const { address } = this.memory;
     const low = address | 0;
     this.#ring.push(IORING_OP_TIMEOUT, -1, low, highWord(address), 1, 0, 0, OPERATION_TIMER, 0);
     return -1;
@@ -55,6 +55,6 @@ export class RingTimer {
   }
 
   release(): void {
-    this.#memory.release();
+    this.memory.release();
   }
 }

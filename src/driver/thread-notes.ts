@@ -5,13 +5,13 @@
 // Layout, 32-bit entries, −1 where there is nothing:
 //   0–5    the driver's own descriptors: ring or epoll set, eventfd
 //   6–11   two mappings of a ring: address low, high, length in bytes
-//   12–20  three pieces of memory that the kernel may write to: likewise
-//   21–26  where in the first mapping of a ring its completions lie: offsets in bytes of head, tail, mask and entries, of its
+//   12–35  eight pieces of memory that the thread has mapped between guard pages: likewise
+//   36–41  where in the first mapping of a ring its completions lie: offsets in bytes of head, tail, mask and entries, of its
 //          flags, and of the number of completions that were lost
-//   27     a descriptor in hand: on its way from a completion, from accept or from another thread into its slot
-//   28–    one descriptor a slot
+//   42     a descriptor in hand: on its way from a completion, from accept or from another thread into its slot
+//   43–    one descriptor a slot
 // Invariant: a descriptor's note is gone before it is given to close(2). A number that may be used again must never be
-// closed by somebody else; better one that stays open when a thread dies between the two. The other way round, what comes is
+// closed by somebody else; better one that stays open when a thread dies between the two. So with memory, and munmap(2). The other way round, what comes is
 // noted where it goes to before it is forgotten where it comes from, and whoever cleans up counts it once.
 //
 // A second table, where connections may outlive their thread, says which of them are at rest: between two messages, with
@@ -20,7 +20,7 @@
 // its thread. Invariant: whatever instruction the thread dies at, what rests has lost no byte.
 
 import { IORING_SQ_CQ_OVERFLOW, SIZEOF_CQE } from "../sys/abi.ts";
-import { discardMemory, unmapMemory, viewWords } from "../sys/native-memory.ts";
+import { type NativeMemory, unmapGuarded, unmapMemory, viewWords } from "../sys/native-memory.ts";
 import { closeDescriptor, shutdownBoth } from "../sys/socket-calls.ts";
 import { OPERATION_ACCEPT, OPERATION_RECEIVE } from "./event-cookie.ts";
 import { slotOf } from "./handle.ts";
@@ -29,12 +29,12 @@ const OWN = 0;
 const OWN_END = 6;
 const RING_MAPPINGS = 6;
 const MEMORY = 12;
-const MEMORY_END = 21;
-const COMPLETIONS = 21;
-const COMPLETIONS_END = 27;
-const HAND = 27;
+const MEMORY_END = 36;
+const COMPLETIONS = 36;
+const COMPLETIONS_END = 42;
+const HAND = 42;
 /** Entries in front of the slots'. */
-export const NOTES_AHEAD = 28;
+export const NOTES_AHEAD = 43;
 const COMPLETION_WORDS = SIZEOF_CQE / 4;
 
 /** How many entries the notes of a driver with so many slots take. */
@@ -137,9 +137,17 @@ export class ThreadNotes {
     this.#noteRegion(RING_MAPPINGS, MEMORY, address, bytes);
   }
 
-  /** Memory that may be given back once nothing writes to it any more. */
-  noteMemory(address: number, bytes: number): void {
-    this.#noteRegion(MEMORY, MEMORY_END, address, bytes);
+  /** Memory that this thread has mapped: whoever cleans up unmaps it. */
+  noteMemory({ address, length }: NativeMemory): void {
+    this.#noteRegion(MEMORY, MEMORY_END, address, length);
+  }
+
+  /** It is about to be unmapped here. */
+  forgetMemory({ address }: NativeMemory): void {
+    for (let at = MEMORY; at < MEMORY_END; at += 3) {
+      if (this.#table[at + 2] !== -1 && addressAt(this.#table, at) === address)
+        this.#table[at + 2] = -1;
+    }
   }
 
   /** The driver is about to unmap its ring: what that holds of a connection can then be seen by nobody. */
@@ -182,7 +190,8 @@ export function cleanUpAfterThread(table: Int32Array): number {
     if ((table[at] as number) >= 0) shutdownBoth(table[at] as number);
     closed += closeNoted(table, at);
   }
-  forEachRegion(table, MEMORY, MEMORY_END, discardMemory);
+  // No view is left on it, since the thread's heap is gone; nor does the kernel use it: see takeResting.
+  forEachRegion(table, MEMORY, MEMORY_END, unmapGuarded);
   table.fill(-1);
   return closed;
 }

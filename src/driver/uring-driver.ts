@@ -86,7 +86,9 @@ export class UringDriver extends UringOperations {
       throw new SystemError("io_uring_register", refused);
     }
     this.input = this.#pool.bytes;
-    this.notes.noteMemory(this.#pool.address, this.input.length);
+    for (const memory of [this.#timer.memory, this.#pool.ring, this.#pool.buffers]) {
+      this.notes.noteMemory(memory);
+    }
     this.#unkept = new Uint8Array(options.slots);
   }
 
@@ -103,13 +105,12 @@ export class UringDriver extends UringOperations {
   }
 
   override dispose(): void {
-    this.notes.forgetOwn(this.ring.descriptor);
-    this.notes.forgetRingMappings();
-    this.ring.close();
+    this.releaseOperations();
+    this.notes.forgetMemory(this.#timer.memory);
     this.#timer.release();
     this.disposeShared();
+    this.notes.forgetMemory(this.#pool.ring);
     this.#pool.discard();
-    this.releaseOperations();
   }
 
   /** Delivers all completions, how many; those that come while delivering are left for the next turn. */

@@ -98,6 +98,8 @@ export abstract class UringOperations extends DescriptorDriver {
     this.notes.noteOwn(ring.descriptor);
     for (const { address, length } of ring.mappings) this.notes.noteRingMapping(address, length);
     this.notes.noteCompletions(ring.completionOffsets);
+    this.notes.noteMemory(ring.entrance.memory);
+    this.notes.noteMemory(this.#sockaddr);
     this.#outputLow = this.outputMemory.address >>> 0;
     this.#outputHigh = highWord(this.outputMemory.address);
     this.pending = new Uint8Array(options.slots);
@@ -262,7 +264,13 @@ export abstract class UringOperations extends DescriptorDriver {
     }
   }
 
+  /** The ring goes, and what it needed. */
   protected releaseOperations(): void {
+    this.notes.forgetOwn(this.ring.descriptor);
+    this.notes.forgetRingMappings();
+    this.notes.forgetMemory(this.ring.entrance.memory);
+    this.ring.close();
+    this.notes.forgetMemory(this.#sockaddr);
     this.#sockaddr.release();
   }
 }

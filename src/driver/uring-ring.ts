@@ -55,7 +55,7 @@ const CQE_WORDS = SIZEOF_CQE / 4;
 
 export class UringRing {
   readonly descriptor: number;
-  readonly #entrance: RingEntrance;
+  readonly entrance: RingEntrance;
   /** Where the completions lie in the first mapping. */
   readonly completionOffsets: CompletionOffsets;
   /** They keep the ring alive, also after its descriptor is closed. */
@@ -120,7 +120,7 @@ export class UringRing {
     const entries = new RingMapping(descriptor, IORING_OFF_SQES, sqEntries * SIZEOF_SQE);
     this.descriptor = descriptor;
     this.mappings = [queue, entries];
-    this.#entrance = new RingEntrance(descriptor);
+    this.entrance = new RingEntrance(descriptor);
     this.#queue = new Int32Array(queue.buffer, 0, queueBytes >> 2);
     this.#submissions = new Int32Array(entries.buffer);
     this.completions = new Int32Array(queue.buffer, cq(CQ_OFF_CQES), cqEntries * CQE_WORDS);
@@ -205,7 +205,7 @@ export class UringRing {
     const submit = this.#unsubmitted;
     this.entries++;
     const done =
-      timeoutMs === 0 ? this.#entrance.poll(submit) : this.#entrance.wait(submit, timeoutMs);
+      timeoutMs === 0 ? this.entrance.poll(submit) : this.entrance.wait(submit, timeoutMs);
     this.#account(done);
   }
 
@@ -213,7 +213,7 @@ export class UringRing {
   flush(): void {
     Atomics.store(this.#queue, this.#sqTailAt, this.#sqTail);
     this.entries++;
-    this.#account(this.#entrance.submit(this.#unsubmitted));
+    this.#account(this.entrance.submit(this.#unsubmitted));
     if (this.#unsubmitted === this.#sqEntries) {
       throw new Error("io_uring took no submission: completions must be read first");
     }
@@ -244,7 +244,7 @@ export class UringRing {
   close(): void {
     closeDescriptor(this.descriptor);
     for (const mapping of this.mappings) mapping.release();
-    this.#entrance.release();
+    this.entrance.release();
   }
 
   /** EBUSY: the completion queue is full, read it and come again. What was not taken stays queued. */

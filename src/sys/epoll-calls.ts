@@ -15,7 +15,8 @@ export class Epoll {
   readonly capacity: number;
   readonly #library: NativeLibrary;
   readonly #abi = nativeAbi();
-  readonly #memory: NativeMemory;
+  /** Where events and arguments lie. */
+  readonly memory: NativeMemory;
   /** 32-bit words of the events: mask and data lie on such borders, packed or not. */
   readonly #words: Int32Array;
   readonly #stride: number;
@@ -34,16 +35,16 @@ export class Epoll {
     this.descriptor = descriptor;
     this.capacity = capacity;
     const size = this.#abi.SIZEOF_EPOLL_EVENT;
-    this.#memory = NativeMemory.allocate((capacity + 1) * size);
-    const { buffer, byteOffset } = this.#memory.bytes;
+    this.memory = NativeMemory.allocate((capacity + 1) * size);
+    const { buffer, byteOffset } = this.memory.bytes;
     this.#words = new Int32Array(buffer, byteOffset, (capacity * size) >> 2);
     this.#stride = size >> 2;
     this.#dataAt = this.#abi.EPOLL_EVENT_DATA >> 2;
     this.#descriptor = BigInt(descriptor);
     this.#most = BigInt(capacity);
-    this.#eventsAddress = this.#memory.at(0, capacity * size);
+    this.#eventsAddress = this.memory.at(0, capacity * size);
     this.#control = new DataView(buffer, byteOffset + capacity * size, size);
-    this.#controlAddress = this.#memory.at(capacity * size, size);
+    this.#controlAddress = this.memory.at(capacity * size, size);
   }
 
   /** epoll_ctl(2). `low` and `high` are the two halves of the event's data. */
@@ -101,7 +102,7 @@ export class Epoll {
 
   /** Unmaps the event memory; the descriptor is the caller's to close. */
   release(): void {
-    this.#memory.release();
+    this.memory.release();
   }
 }
 

@@ -1,7 +1,7 @@
 // Memory that the kernel may hold: mmapped, never part of a JavaScript heap, between two guard pages.
 //
 // Why: a Buffer's memory can be freed or moved while the kernel still writes into it (a Worker terminated in
-// the middle of a receive). What is mapped here stays mapped until `release`, whatever becomes of the thread.
+// the middle of a receive). What is mapped here stays mapped until `release`, or until the thread is gone and another one cleans up.
 // Invariant: every pointer + length pair that reaches the kernel comes from `at`, which checks the bounds.
 
 import {
@@ -27,9 +27,9 @@ export function viewWords(address: number, bytes: number): Int32Array {
   return new Int32Array(nativeLibrary().viewMemory(BigInt(address), bytes), 0, bytes >> 2);
 }
 
-/** Gives the pages of memory by its address back; it stays mapped, so that whoever still looks reads zeros. */
-export function discardMemory(address: number, bytes: number): void {
-  nativeLibrary().madvise(BigInt(address), BigInt(bytes), MADV_DONTNEED);
+/** Unmaps a NativeMemory of a thread that is gone, by its address. Only when nothing of the kernel's can still use it. */
+export function unmapGuarded(address: number, bytes: number): void {
+  unmapMemory(address - PAGE, bytes + 2 * PAGE);
 }
 
 const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
@@ -88,6 +88,6 @@ export class NativeMemory {
   release(): void {
     if (this.#released) return;
     this.#released = true;
-    this.#library.munmap(BigInt(this.address - PAGE), BigInt(this.length + 2 * PAGE));
+    unmapGuarded(this.address, this.length);
   }
 }

@@ -10,13 +10,14 @@ export class PollTable {
   /** How many entries there are. */
   length = 0;
   readonly #library: NativeLibrary = nativeLibrary();
-  readonly #memory: NativeMemory;
+  /** Where they lie. */
+  readonly memory: NativeMemory;
   readonly #entries: DataView;
 
   /** Room for so many descriptors. @throws SystemError ENOMEM when the kernel has no memory for it */
   constructor(capacity: number) {
-    this.#memory = NativeMemory.allocate(capacity * SIZEOF_POLLFD);
-    const { buffer, byteOffset, length } = this.#memory.bytes;
+    this.memory = NativeMemory.allocate(capacity * SIZEOF_POLLFD);
+    const { buffer, byteOffset, length } = this.memory.bytes;
     this.#entries = new DataView(buffer, byteOffset, length);
   }
 
@@ -30,7 +31,7 @@ export class PollTable {
 
   /** poll(2): how many are ready, or −errno. `timeoutMs` −1 waits for ever. */
   wait(timeoutMs: number): number {
-    const at = this.#memory.at(0, this.length * SIZEOF_POLLFD);
+    const at = this.memory.at(0, this.length * SIZEOF_POLLFD);
     const count = this.#library.poll(at, this.length, Math.ceil(timeoutMs));
     return count < 0 ? -(this.#library.errno[0] ?? 0) : count;
   }
@@ -42,6 +43,6 @@ export class PollTable {
 
   /** Unmaps the table. */
   release(): void {
-    this.#memory.release();
+    this.memory.release();
   }
 }

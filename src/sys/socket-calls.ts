@@ -107,7 +107,7 @@ const LENGTH_AT = 512;
 
 let page: NativeMemory | undefined;
 /** This thread's scratch page: arguments of the call in progress. */
-function scratch(): NativeMemory {
+export function scratch(): NativeMemory {
   page ??= NativeMemory.allocate(PAGE);
   return page;
 }

@@ -81,18 +81,19 @@ export class RingEntrance {
   readonly #descriptor: number;
   /** Number and descriptor as words. */
   readonly #words: readonly [bigint, bigint];
-  readonly #memory = NativeMemory.allocate(PAGE);
+  /** Where the arguments lie. */
+  readonly memory = NativeMemory.allocate(PAGE);
   readonly #argument: bigint;
   readonly #timespec: BigInt64Array;
 
   constructor(descriptor: number) {
     this.#descriptor = descriptor;
     this.#words = [BigInt(this.#number), BigInt(descriptor)];
-    const { bytes } = this.#memory;
+    const { bytes } = this.memory;
     this.#timespec = new BigInt64Array(bytes.buffer, bytes.byteOffset + TIMESPEC_AT, 2);
-    const timespec = this.#memory.at(TIMESPEC_AT, 16);
+    const timespec = this.memory.at(TIMESPEC_AT, 16);
     bytes.writeBigUInt64LE(timespec, GETEVENTS_ARG_TS);
-    this.#argument = this.#memory.at(0, SIZEOF_GETEVENTS_ARG);
+    this.#argument = this.memory.at(0, SIZEOF_GETEVENTS_ARG);
   }
 
   /** Submits, runs the kernel's deferred work, does not wait. The number submitted, or −errno. */
@@ -126,7 +127,7 @@ export class RingEntrance {
   }
 
   release(): void {
-    this.#memory.release();
+    this.memory.release();
   }
 }
 
