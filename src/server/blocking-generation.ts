@@ -14,6 +14,8 @@ import type { ModelPlan } from "./models/model.ts";
 import { ReactorKind } from "./reactor-kind.ts";
 import { Supervisor } from "./supervisor.ts";
 import type { ServerMail } from "./thread-mail.ts";
+import { Turnstile } from "./turnstile.ts";
+import { LOADED } from "./worker-messages.ts";
 
 export interface BlockingGenerationOptions {
   /** With counters that are this generation's. */
@@ -32,8 +34,11 @@ export class BlockingGeneration implements Threads {
   readonly queue: DescriptorQueue;
   /** Threads at the most. */
   readonly seats: number;
-  /** Threads that were started so far; each stays, for the next connection. */
+  /** Threads that were started so far, or wait for their turn to start; each stays, for the next connection. */
   started = 0;
+  readonly #turnstile = new Turnstile(availableParallelism());
+  /** Seats whose threads are loading their code. */
+  readonly #loading = new Set<number>();
   readonly #plan: ModelPlan;
   readonly #kind: ReactorKind;
   readonly #threads: Supervisor<Address>;
@@ -50,6 +55,9 @@ export class BlockingGeneration implements Threads {
       limits: { ...shareOf(limits, threads), connections: 1 },
       mailboxes,
       target: () => ({ queue: this.queue.table }),
+      heard: (seat, message) => {
+        if (message === LOADED) this.#loaded(seat);
+      },
       resourceLimits: RESOURCE_LIMITS,
     });
     this.#threads = new Supervisor({ kind: this.#kind, seats: threads, limits, onError, gaveUp });
@@ -59,20 +67,29 @@ export class BlockingGeneration implements Threads {
     return this.#kind.mail;
   }
 
-  /**
-   * Starts so many threads, as many at a time as there are processors: all at once they would take those away, for as long as
-   * they start, from the threads that serve while a server is reloaded. @throws what keeps them from starting
-   */
+  /** Starts so many threads. @throws what keeps them from starting */
   async open(threads: number): Promise<void> {
-    const startInTurn = async () => {
-      while (this.started < threads) await this.startThread();
-    };
-    await Promise.all(Array.from({ length: availableParallelism() }, startInTurn));
+    await Promise.all(Array.from({ length: threads }, () => this.startThread()));
   }
 
-  /** One more thread; there must be a free seat. Resolves once it works. */
-  startThread(): Promise<Address> {
-    return this.#threads.start(this.started++);
+  /**
+   * One more thread; there must be a free seat. Resolves once it works. As many load their code at a time as there are processors:
+   * all at once they would take those away, for as long as they start, from the threads that serve, and from each other.
+   */
+  async startThread(): Promise<Address> {
+    const seat = this.started++;
+    await this.#turnstile.enter();
+    this.#loading.add(seat);
+    try {
+      return await this.#threads.start(seat);
+    } finally {
+      this.#loaded(seat);
+    }
+  }
+
+  /** Told when it has loaded its code, and again when its start is over, however. */
+  #loaded(seat: number): void {
+    if (this.#loading.delete(seat)) this.#turnstile.leave();
   }
 
   /** Threads that serve a connection. */

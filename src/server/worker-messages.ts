@@ -44,6 +44,9 @@ export type ToReactor = { readonly kind: "look" };
 /** What they answer when they have been asked to close: they accept no more. */
 export const RETIRED = "retired";
 
+/** What they say at their start: the thread has loaded all its code, what it still waits for takes no processor. */
+export const LOADED = "loaded";
+
 /** `model`: what the model has to say to its threads, and they to it, is its own business. */
 export type ToWorker =
   | { readonly kind: "close"; readonly drainMs: number; readonly graceMs: number }

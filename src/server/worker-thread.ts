@@ -18,6 +18,7 @@ import {
   cloneable,
   errorToSend,
   type FromWorker,
+  LOADED,
   RETIRED,
   type ReactorStart,
   type ToReactor,
@@ -65,6 +66,7 @@ async function run(start: ReactorStart & WithPort): Promise<void> {
       say: (message) => say({ kind: "model", message }),
       report: (error) => say({ kind: "error", error: cloneable(error) }),
     });
+    say({ kind: "model", message: LOADED });
     if (compute !== undefined) say({ kind: "model", message: READY_FOR_PORTS });
     say({ kind: "ready", ready: await thread.listen(start.target) });
   } catch (error) {

@@ -2,6 +2,8 @@
 // the end of a server.
 
 import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { describe, type TestContext, test } from "node:test";
 import { OptionError } from "../../src/limits.ts";
 import type { ModelName, ServeOptions } from "../../src/server/options.ts";
@@ -11,6 +13,17 @@ import { Client } from "../support/client.ts";
 import { ModelServer } from "../support/models.ts";
 import { descriptorsOf } from "../support/process-figures.ts";
 import { until } from "../support/until.ts";
+
+/** Threads that start at a time. */
+const STARTING = availableParallelism();
+
+/** Names of this process's threads that serve. */
+function startedThreads(): string[] {
+  const names = readdirSync("/proc/self/task").map((task) =>
+    readFileSync(`/proc/self/task/${task}/comm`, "utf8").trim(),
+  );
+  return names.filter((name) => name.startsWith("sluice-r"));
+}
 
 const skip = nativeRefusal() ?? false;
 
@@ -25,7 +38,7 @@ async function served(t: TestContext, { server }: ModelServer): Promise<Client> 
   return client;
 }
 
-async function refused(t: TestContext, { server }: ModelServer): Promise<void> {
+async function refused(t: TestContext, { server }: Pick<ModelServer, "server">): Promise<void> {
   const client = Client.dial(t, server.address);
   client.write("x\n");
   await until(
@@ -45,6 +58,38 @@ describe("thread-per-connection", { skip }, () => {
     first?.destroy();
     await until(() => own.server.statistics().connections === 1, "one place");
     await served(t, own);
+  });
+
+  /** A server whose threads never start, but for the first and the last; a client for each of them, and one too many. */
+  async function neverStarting(t: TestContext, when: "loading" | "started") {
+    const module = new URL(`../support/handlers/never-starting.ts?while=${when}`, import.meta.url);
+    const server = await serve(module, {
+      model: "thread-per-connection",
+      threads: STARTING + 2,
+      onError: () => undefined,
+    });
+    t.after(() => server.close({ drainMs: 50 }));
+    const clients: Client[] = [];
+    for (let n = 0; n < STARTING + 2; n++) {
+      const client = await Client.connect(t, server.address);
+      client.write("x");
+      clients.push(client);
+    }
+    // It comes last: all others have been given a place.
+    await refused(t, { server });
+    return clients;
+  }
+
+  test("starts as many threads at a time as there are processors", async (t) => {
+    await neverStarting(t, "loading");
+    await until(() => startedThreads().length > STARTING, "threads that start");
+    assert.equal(startedThreads().length, 1 + STARTING);
+  });
+
+  test("a thread that waits for something else at its start holds up no other one", async (t) => {
+    const clients = await neverStarting(t, "started");
+    const answered = () => clients.filter((client) => client.text() === "x").length;
+    await until(() => answered() === 2, "an answer by a thread that was started later");
   });
 
   test("keeps a thread for the next connection", async (t) => {
