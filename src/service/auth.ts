@@ -7,7 +7,7 @@ import { AUTH_METHOD } from "../protocol/codes.ts";
 import type { Address } from "../sys/address.ts";
 import type { PeerCredentials } from "../sys/socket-calls.ts";
 import { NONCE_BYTES, verifyNonce } from "./key-proof.ts";
-import { type ScramSecret, ScramServer, scramSecret } from "./scram.ts";
+import { ITERATIONS, SALT_BYTES, type ScramSecret, ScramServer, scramSecret } from "./scram.ts";
 
 /** What is known of a client before it has said who it is. */
 export interface Stranger {
@@ -31,7 +31,8 @@ export interface AuthMethod {
   /** One of AUTH_METHOD. */
   readonly method: number;
   readonly name: string;
-  start(stranger: Stranger): AuthExchange;
+  /** @param secret random bytes of this server's, the same in all its threads and after its reloads; others after a restart */
+  start(stranger: Stranger, secret: () => Promise<Buffer>): AuthExchange;
 }
 
 /** Everybody may come in, and is nobody in particular: beside other methods, or to give guests an identity. */
@@ -86,28 +87,46 @@ export interface ScramUser {
   readonly identity: unknown;
 }
 
-/** SCRAM-SHA-256: a name and a password that is never sent. Whether a user exists cannot be seen from outside. */
-export function scram(find: (user: string) => ScramUser | undefined): AuthMethod {
+/** What strangers are shown of users who do not exist must look like what is shown of those who do. */
+export interface ScramOptions {
+  /** That all secrets were made with. Default 4096, as in scramSecret. */
+  readonly iterations?: number;
+  /**
+   * Bytes that are kept like the secrets themselves. Without them who compares what is shown before and after a restart, or by two
+   * servers, sees which users exist. Default: the server's own, drawn at its start.
+   */
+  readonly seed?: Uint8Array;
+}
+
+/**
+ * SCRAM-SHA-256: a name and a password that is never sent. Whether a user exists cannot be seen from outside, as far as
+ * ScramOptions say.
+ */
+export function scram(
+  find: (user: string) => ScramUser | undefined,
+  { iterations = ITERATIONS, seed }: ScramOptions = {},
+): AuthMethod {
   // A user who does not exist has a salt too, and always the same.
-  const seed = randomBytes(32);
-  const nobody = (user: string): ScramUser => {
-    const salt = createHmac("sha256", seed).update(user).digest().subarray(0, 16);
-    return { secret: { ...IMPOSSIBLE, salt }, identity: undefined };
+  const nobody = (user: string, key: Uint8Array): ScramUser => {
+    const salt = createHmac("sha256", key).update(user).digest().subarray(0, SALT_BYTES);
+    return { secret: { ...IMPOSSIBLE, salt, iterations }, identity: undefined };
   };
   return {
     method: AUTH_METHOD.SCRAM_SHA_256,
     name: "SCRAM-SHA-256",
-    start() {
+    start(_stranger, secret) {
       let exchange: ScramServer | undefined;
       let user: ScramUser | undefined;
       return {
-        step(data) {
+        async step(data) {
           if (exchange !== undefined) {
             const last = exchange.finish(data);
             return last === undefined ? undefined : { identity: user?.identity, last };
           }
+          // Awaited for every user alike.
+          const key = seed ?? (await secret());
           exchange = new ScramServer(data, (name) => {
-            user = find(name) ?? nobody(name);
+            user = find(name) ?? nobody(name, key);
             return user.secret;
           });
           return { challenge: exchange.serverFirst };

@@ -1,5 +1,6 @@
 // What a service has in one thread of one server: its clock, its sessions, its topics. Made when the thread starts.
 
+import { randomBytes } from "node:crypto";
 import { errorText } from "../error-text.ts";
 import type { Context } from "../handlers.ts";
 import { type BodyCodec, jsonCodec, rawCodec, utf8Codec } from "../protocol/body-codec.ts";
@@ -17,6 +18,8 @@ import type { ServerSession } from "./server-session.ts";
 import { SessionHandover } from "./session-handover.ts";
 import { Topics } from "./topics.ts";
 
+const SECRET_BYTES = 32;
+
 export class Hub implements Publisher {
   readonly context: Context;
   readonly routes: RouteTable;
@@ -27,11 +30,12 @@ export class Hub implements Publisher {
   readonly lost: LostSessions;
   readonly handover: SessionHandover;
   readonly relocation: Relocation;
-  readonly attempts = new FailedAttempts();
+  readonly attempts: FailedAttempts;
   readonly sessions = new Set<ServerSession>();
   readonly codecIds: readonly number[];
   readonly compression: Compression | undefined;
   #results: Results | undefined;
+  #secret: Promise<Buffer> | undefined;
   /** A function by itself, so that it can be taken out of a context. */
   readonly publish: Publisher["publish"] = (topic, value, codec) =>
     this.topics.publish(topic, value, codec);
@@ -58,6 +62,9 @@ export class Hub implements Publisher {
     });
     this.wire.agenda.earlier = (atMs) => this.#arm(atMs);
     const { thread, threads } = context;
+    this.attempts = new FailedAttempts((news) => {
+      if (threads > 1) context.broadcast(news);
+    });
     this.handover = new SessionHandover(thread, threads, (data) => context.broadcast(data));
     this.topics = new Topics(this);
     this.lost = new LostSessions(this);
@@ -72,6 +79,12 @@ export class Hub implements Publisher {
   get results(): Results {
     this.#results ??= new Results(this);
     return this.#results;
+  }
+
+  /** Random bytes, drawn once for all threads of the server; its reloads keep them. */
+  get secret(): Promise<Buffer> {
+    this.#secret ??= sharedSecret(this.context);
+    return this.#secret;
   }
 
   codec(id: number): BodyCodec | undefined {
@@ -110,4 +123,11 @@ export class Hub implements Publisher {
     this.wire.flush();
     this.#arm(this.wire.agenda.nextMs);
   }
+}
+
+/** Whoever is first has drawn it. */
+async function sharedSecret(context: Context): Promise<Buffer> {
+  const own = randomBytes(SECRET_BYTES).toString("base64");
+  const there = await context.map<string>("swp secrets").add("auth", own);
+  return Buffer.from(there ?? own, "base64");
 }

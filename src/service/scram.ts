@@ -11,7 +11,8 @@ import { createHash, createHmac, pbkdf2Sync, randomBytes, timingSafeEqual } from
 
 const KEY_BYTES = 32;
 const NONCE_BYTES = 18;
-const ITERATIONS = 4096;
+export const SALT_BYTES = 16;
+export const ITERATIONS = 4096;
 
 /** What a server keeps of a password. */
 export interface ScramSecret {
@@ -24,7 +25,7 @@ export interface ScramSecret {
 /** Makes that, once, when the password is set. */
 export function scramSecret(
   password: string,
-  salt: Buffer = randomBytes(16),
+  salt: Buffer = randomBytes(SALT_BYTES),
   iterations: number = ITERATIONS,
 ): ScramSecret {
   const salted = pbkdf2Sync(password.normalize("NFKC"), salt, iterations, KEY_BYTES, "sha256");

@@ -108,7 +108,7 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer, Liv
     if (this.hub.attempts.mustWait(this.connection.remoteAddress, this.hub.wire.now())) {
       return this.session.end(GOAWAY.AUTH, "too many attempts: wait a while");
     }
-    this.#exchange = method.start(this.#stranger);
+    this.#exchange = method.start(this.#stranger, () => this.hub.secret);
     this.#proceed(data.subarray(1));
   }
 
@@ -142,7 +142,7 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer, Liv
   #refresh(auth: Auth): void {
     const method = this.hub.options.auth?.find((one) => one.method === auth.method);
     if (method === undefined || auth.step !== 0) return this.#refuse();
-    this.#exchange = method.start(this.#stranger);
+    this.#exchange = method.start(this.#stranger, () => this.hub.secret);
     this.#judge(auth.data, (step) => {
       if (step === undefined || !("identity" in step)) return this.#refuse();
       this.identity = step.identity;

@@ -31,6 +31,7 @@ export {
   none,
   peerCredentials,
   publicKey,
+  type ScramOptions,
   type ScramUser,
   type Stranger,
   scram,

@@ -12,6 +12,7 @@ import type { OpenFrame } from "../protocol/stream-frames.ts";
 import { type Tlv, tlv, tlvText } from "../protocol/tlv.ts";
 import { patternFault, topicFault } from "../protocol/topic.ts";
 import { TopicTree } from "../topics.ts";
+import type { AttemptNews } from "./failed-attempts.ts";
 import type { Hub } from "./hub.ts";
 import { type GroupNews, type GroupQuestion, QueueGroups, type Turn } from "./queue-groups.ts";
 import type { MovedNews, MovedQuestion } from "./relocation.ts";
@@ -221,6 +222,7 @@ export class Topics implements SubscriptionHost {
     else if (data.swp === "session?") this.#hub.lost.asked(data);
     else if (data.swp === "session!") this.#hub.handover.heard(data);
     else if (data.swp === "moved" || data.swp === "moved?") this.#hub.relocation.heard(data);
+    else if (data.swp === "attempt") this.#hub.attempts.heard(data, this.#hub.wire.now());
     else this.#groups.heard(data);
   }
 
@@ -307,7 +309,13 @@ export class Topics implements SubscriptionHost {
 }
 
 type GroupsAndTopics = Published | GroupNews | GroupQuestion;
-type News = GroupsAndTopics | SessionQuestion | SessionAnswer | MovedNews | MovedQuestion;
+type News =
+  | GroupsAndTopics
+  | SessionQuestion
+  | SessionAnswer
+  | MovedNews
+  | MovedQuestion
+  | AttemptNews;
 
 const NEWS: ReadonlySet<unknown> = new Set<News["swp"]>([
   "published",
@@ -317,6 +325,7 @@ const NEWS: ReadonlySet<unknown> = new Set<News["swp"]>([
   "session!",
   "moved",
   "moved?",
+  "attempt",
 ]);
 
 function isOurs(data: unknown): data is News {
