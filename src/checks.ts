@@ -39,6 +39,28 @@ export function oneOf<Choice extends string>(
   throw new OptionError(`${name} must be one of ${choices.join(", ")}, not ${String(value)}`);
 }
 
+/** @throws OptionError */
+export function flag(name: string, value: boolean): boolean {
+  if (typeof value === "boolean") return value;
+  throw new OptionError(`${name} must be true or false, not ${String(value)}`);
+}
+
+/** @throws OptionError for what is there and no function */
+export function callable(name: string, value: unknown): void {
+  if (value === undefined || typeof value === "function") return;
+  throw new OptionError(`${name} must be a function, not ${String(value)}`);
+}
+
+/** @throws OptionError for what is no object, and for members that nobody knows */
+export function assertOptions(what: string, given: unknown, names: ReadonlySet<string>): void {
+  if (typeof given !== "object" || given === null) {
+    throw new OptionError(`${what} must be an object, not ${String(given)}`);
+  }
+  const unknown = Object.keys(given).find((name) => !names.has(name));
+  if (unknown === undefined) return;
+  throw new OptionError(`there is no option ${unknown}; there are ${[...names].join(", ")}`);
+}
+
 /** @throws OptionError that names the member which is wrong */
 export function checkHandlers(table: unknown, where: string): AnyHandlers {
   if (typeof table !== "object" || table === null) {
@@ -53,11 +75,28 @@ export function checkHandlers(table: unknown, where: string): AnyHandlers {
       throw new OptionError(`${where}: there is no handler ${name}; there are ${known}`);
     }
   }
-  if (!("message" in table)) throw new OptionError(`${where} must have a message handler`);
+  if (!("message" in table) || table.message === undefined) {
+    throw new OptionError(`${where} must have a message handler`);
+  }
+  if ("codec" in table && !isCodec(table.codec)) {
+    throw new OptionError(`${where}: codec must be one, as lines() or lengthPrefix() make them`);
+  }
+  if ("borrow" in table && table.borrow !== undefined) {
+    flag(`${where}: borrow`, table.borrow as boolean);
+  }
   if ("compute" in table !== "computed" in table) {
     throw new OptionError(`${where} must have both compute and computed, or neither`);
   }
   return table as AnyHandlers;
+}
+
+function isCodec(codec: unknown): boolean {
+  if (codec === undefined) return true;
+  if (typeof codec !== "object" || codec === null) return false;
+  return (
+    typeof Reflect.get(codec, "decoder") === "function" &&
+    typeof Reflect.get(codec, "encode") === "function"
+  );
 }
 
 /** What is done for each connection, and would silently be missing from one whose thread has died. */
@@ -76,11 +115,16 @@ export function checkAdoptable(table: AnyHandlers): void {
 /**
  * Options and handlers stand beside each other in one table: the two parts.
  * @param names those of the options
+ * @throws OptionError for what is no table
  */
 export function separate<Options extends object>(
+  where: string,
   source: object,
   names: ReadonlySet<string>,
 ): { readonly handlers: object; readonly options: Options } {
+  if (typeof source !== "object" || source === null) {
+    throw new OptionError(`${where} needs a table of handlers, not ${String(source)}`);
+  }
   const entries = Object.entries(source);
   return {
     handlers: Object.fromEntries(entries.filter(([name]) => !names.has(name))),
@@ -88,10 +132,14 @@ export function separate<Options extends object>(
   };
 }
 
-/** Who is told of errors that have no caller. It is called in the middle of a turn: what it throws must not end that. */
+/**
+ * Who is told of errors that have no caller. It is called in the middle of a turn: what it throws must not end that.
+ * @throws OptionError for what is no function
+ */
 export function reporter(
   onError: ((error: unknown) => void) | undefined,
 ): (error: unknown) => void {
+  callable("onError", onError);
   if (onError === undefined) return printError;
   return (error) => {
     try {

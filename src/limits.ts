@@ -109,6 +109,9 @@ export class OptionError extends Error {
  * @throws OptionError for an unknown name, a value out of bounds, or two that contradict each other
  */
 export function completeLimits(given: Partial<Limits> = {}): Limits {
+  if (typeof given !== "object" || given === null) {
+    throw new OptionError(`limits must be an object, not ${String(given)}`);
+  }
   const complete: { -readonly [Name in keyof Limits]: number } = defaults();
   for (const [name, value] of Object.entries(given)) {
     if (!isLimitName(name)) {

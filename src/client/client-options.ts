@@ -1,15 +1,22 @@
 // What `client` can be told, and the checking of it.
 
-import { integer, reporter } from "../checks.ts";
+import { assertOptions, callable, flag, integer, reporter } from "../checks.ts";
+import { assertTarget } from "../connection-options.ts";
 import { OptionError } from "../limits.ts";
 import { parseHostAndPort } from "../protocol/address.ts";
-import { type BodyCodec, jsonCodec, rawCodec, utf8Codec } from "../protocol/body-codec.ts";
+import {
+  assertBodyCodec,
+  type BodyCodec,
+  jsonCodec,
+  rawCodec,
+  utf8Codec,
+} from "../protocol/body-codec.ts";
 import type { CallError } from "../protocol/call-error.ts";
 import { type Compression, zstd } from "../protocol/compression.ts";
 import { completeWireLimits, type WireLimits } from "../protocol/wire-limits.ts";
 import type { BackOffLimits } from "./back-off.ts";
 import type { ConnectOptions } from "./connect.ts";
-import type { Credentials } from "./credentials.ts";
+import { assertCredentials, type Credentials } from "./credentials.ts";
 import type { LineState } from "./line.ts";
 import type { ServerHandlers } from "./server-requests.ts";
 
@@ -81,16 +88,33 @@ export interface CheckedClientOptions {
 }
 
 const DAY_MS = 86_400_000;
+const OPTION_NAMES: ReadonlySet<string> = new Set<keyof ClientOptions>([
+  ...(["port", "host", "path", "connectMs", "driver", "noDelay", "keepAlive"] as const),
+  ...(["userTimeoutMs", "receiveBufferBytes", "sendBufferBytes"] as const),
+  ...(["connections", "codec", "codecs", "auth", "resume", "compression", "follow"] as const),
+  ...(["handlers", "deadlineMs", "retries", "backOff", "waiting", "limits"] as const),
+  ...(["onState", "onError", "agent"] as const),
+]);
 
 /** @throws OptionError */
 export function checkClientOptions(options: ClientOptions): CheckedClientOptions {
+  assertOptions("the options of client", options, OPTION_NAMES);
+  assertTarget(options);
+  assertCredentials(options.auth);
+  callable("onState", options.onState);
+  callable("onError", options.onError);
+  flag("resume", options.resume ?? true);
+  for (const [route, handler] of Object.entries(options.handlers ?? {})) {
+    callable(`handlers["${route}"]`, handler);
+  }
+  for (const one of [...(options.codecs ?? []), options.codec]) assertBodyCodec(one);
   const codec = options.codec ?? jsonCodec;
   const codecs = [codec, ...(options.codecs ?? []), jsonCodec, rawCodec, utf8Codec];
   const { firstMs = 100, mostMs = 10_000 } = options.backOff ?? {};
   return {
     connections: integer("connections", options.connections ?? 1, 1, 256),
     codec,
-    compression: options.compression === false ? undefined : zstd(),
+    compression: !flag("compression", options.compression ?? true) ? undefined : zstd(),
     // The user's own come first: they may replace ours.
     codecs: new Map(codecs.reverse().map((one) => [one.id, one])),
     deadlineMs: integer("deadlineMs", options.deadlineMs ?? 30_000, 1, DAY_MS),

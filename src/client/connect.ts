@@ -3,15 +3,16 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { checkHandlers, integer, oneOf, reporter, separate, text } from "../checks.ts";
+import { checkHandlers, integer, oneOf, reporter, separate } from "../checks.ts";
 import {
+  assertTarget,
   type ConnectionOptions,
   connectionSocketOptions,
   socketOptionsOf,
 } from "../connection-options.ts";
 import { CHOICES, type DriverChoice } from "../driver/choices.ts";
 import type { Connection, Handlers } from "../handlers.ts";
-import { completeLimits, type Limits, OptionError } from "../limits.ts";
+import { completeLimits, type Limits } from "../limits.ts";
 import type { OverflowPolicy } from "../reactor/writing.ts";
 import type { Address } from "../sys/address.ts";
 import { ECANCELED, ETIMEDOUT, SystemError } from "../sys/errno.ts";
@@ -64,7 +65,7 @@ const OPTION_NAMES: ReadonlySet<string> = new Set<keyof ConnectOptions>([
 export async function connect<Message = Buffer, Sent = Uint8Array | string, State = unknown>(
   table: Handlers<Message, Sent, State> & ConnectOptions,
 ): Promise<Connection<Sent, State>> {
-  const { handlers, options } = separate<ConnectOptions>(table, OPTION_NAMES);
+  const { handlers, options } = separate<ConnectOptions>("connect", table, OPTION_NAMES);
   const checked = checkHandlers(handlers, "connect");
   const connectMs = integer("connectMs", options.connectMs ?? CONNECT_MS, 1, 3_600_000);
   const given = connectionSocketOptions(options);
@@ -92,20 +93,6 @@ export async function connect<Message = Buffer, Sent = Uint8Array | string, Stat
     }
   }
   throw new SystemError("connect to", -ETIMEDOUT, options.host);
-}
-
-function assertTarget(options: ConnectOptions): void {
-  const { path, port, host } = options;
-  if (path === undefined) {
-    if (port === undefined) throw new OptionError("connect needs a port, or the path of a socket");
-    integer("port", port, 1, 65_535);
-    if (host !== undefined) text("host", host);
-    return;
-  }
-  text("path", path);
-  if (port !== undefined || host !== undefined) {
-    throw new OptionError("path and host or port exclude each other");
-  }
 }
 
 async function addressesOf(options: ConnectOptions, withinMs: number): Promise<Address[]> {

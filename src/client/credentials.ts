@@ -1,6 +1,7 @@
 // Who a client is: what HELLO says of it, and how it answers a challenge. One `Introduction` for each connection.
 
-import { createPublicKey, type KeyObject, sign } from "node:crypto";
+import { createPublicKey, KeyObject, sign } from "node:crypto";
+import { OptionError } from "../limits.ts";
 import { AUTH_METHOD, HELLO_KEY } from "../protocol/codes.ts";
 import type { Auth } from "../protocol/connection-frames.ts";
 import { type Tlv, tlv } from "../protocol/tlv.ts";
@@ -13,6 +14,18 @@ export type Credentials =
   | { readonly privateKey: KeyObject }
   /** SCRAM-SHA-256: the password is never sent. */
   | { readonly user: string; readonly password: string };
+
+/** @throws OptionError for what is none of these */
+export function assertCredentials(given: Credentials | undefined): void {
+  if (given === undefined) return;
+  const { token, privateKey, user, password } = Object(given);
+  const isToken = typeof token === "function" || (typeof token === "string" && token !== "");
+  const isKey = privateKey instanceof KeyObject && privateKey.asymmetricKeyType === "ed25519";
+  if (isToken || isKey || (typeof user === "string" && typeof password === "string")) return;
+  throw new OptionError(
+    "auth must be { token }, { privateKey } (Ed25519, a KeyObject), or { user, password }",
+  );
+}
 
 export interface Introduction {
   /** HELLO's auth TLV, if there is one. */

@@ -7,6 +7,7 @@
 import { Buffer, isUtf8 } from "node:buffer";
 import { utf8 } from "../codec/buffer-calls.ts";
 import { copyMessage } from "../codec/message-memory.ts";
+import { OptionError } from "../limits.ts";
 import { CODEC } from "./codes.ts";
 
 export interface BodyCodec {
@@ -17,6 +18,17 @@ export interface BodyCodec {
   encode(value: unknown): Uint8Array;
   /** What lies at `[start, end)`, safe to keep. @throws Error when it is malformed */
   decode(bytes: Buffer, start: number, end: number): unknown;
+}
+
+/** @throws OptionError for what is none; undefined is nobody's */
+export function assertBodyCodec(given: BodyCodec | undefined): void {
+  if (given === undefined) return;
+  const { id, name, encode, decode } = Object(given);
+  const knows = typeof encode === "function" && typeof decode === "function";
+  if (knows && typeof name === "string" && Number.isInteger(id) && id >= 0 && id <= 255) return;
+  throw new OptionError(
+    "a codec has an id from 0 to 255, a name, encode and decode: messagePack(…), cbor(…) or your own",
+  );
 }
 
 /** The body is not what its codec says. */

@@ -98,6 +98,9 @@ export const FIXED = {
  * @throws OptionError for an unknown name or a value out of bounds
  */
 export function completeWireLimits(given: Partial<WireLimits> = {}): WireLimits {
+  if (typeof given !== "object" || given === null) {
+    throw new OptionError(`limits must be an object, not ${String(given)}`);
+  }
   const entries = Object.entries(WIRE_LIMITS).map(([name, bound]) => [name, bound.default]);
   const complete: Record<string, number> = Object.fromEntries(entries);
   for (const [name, value] of Object.entries(given)) {

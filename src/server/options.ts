@@ -1,7 +1,7 @@
 // What `serve` can be told, and the checking of it: every mistake is refused with a sentence that says what would be right.
 
 import { availableParallelism } from "node:os";
-import { integer, oneOf, reporter, text } from "../checks.ts";
+import { flag, integer, oneOf, reporter, text } from "../checks.ts";
 import { type ConnectionOptions, connectionSocketOptions } from "../connection-options.ts";
 import { CHOICES, type DriverChoice, type ServingDriver } from "../driver/choices.ts";
 import { completeLimits, type Limits, OptionError } from "../limits.ts";
@@ -173,7 +173,7 @@ export function checkOptions(options: ServeOptions, fromModule: boolean): Checke
     connectionsChosen: options.limits?.connections !== undefined,
     overflow: oneOf("overflow", options.overflow ?? "close", ["close", "discard"]),
     slowSubscriber: oneOf("slowSubscriber", options.slowSubscriber ?? "drop", ["drop", "close"]),
-    reusePort: options.reusePort ?? false,
+    reusePort: flag("reusePort", options.reusePort ?? false),
     socket: socketOptions(options),
     onError: reporter(options.onError),
   };
@@ -181,10 +181,8 @@ export function checkOptions(options: ServeOptions, fromModule: boolean): Checke
 
 /** @throws OptionError for a model whose threads cannot go on with each other's connections */
 function adoptsOrphans(wanted: boolean, model: ModelName): boolean {
-  if (typeof wanted !== "boolean") {
-    throw new OptionError(`adoptOrphans must be true or false, not ${String(wanted)}`);
-  }
-  if (!wanted || model === "multi-reactor" || model === "hybrid") return wanted;
+  if (!flag("adoptOrphans", wanted) || model === "multi-reactor" || model === "hybrid")
+    return wanted;
   throw new OptionError(
     `model ${model} cannot adopt connections: leave out adoptOrphans, or use multi-reactor`,
   );
@@ -222,9 +220,11 @@ function socketOptions(options: ServeOptions): SocketOptions {
   return {
     ...connectionSocketOptions(options),
     reuseAddress: true,
-    ipv6Only: options.ipv6Only ?? false,
+    ipv6Only: flag("ipv6Only", options.ipv6Only ?? false),
     reusePort: options.reusePort ?? false,
-    ...(deferAcceptSeconds !== undefined && { deferAcceptSeconds }),
+    ...(deferAcceptSeconds !== undefined && {
+      deferAcceptSeconds: integer("deferAcceptSeconds", deferAcceptSeconds, 0, 3600),
+    }),
   };
 }
 /**

@@ -1,17 +1,16 @@
 // serve(): the public entry. Checks what it was told; the rest is loaded by who calls it. Handler modules import it too, and each
 // thread that loads one would load all that only the thread of the server needs.
 
-import { type AnyHandlers, checkHandlers, separate } from "../checks.ts";
+import { type AnyHandlers, assertOptions, checkHandlers, separate } from "../checks.ts";
 import type { ServingDriver } from "../driver/choices.ts";
 import type { Handlers, SharedCounter, SharedMap } from "../handlers.ts";
-import { OptionError } from "../limits.ts";
 import type { Address } from "../sys/address.ts";
 import { moduleUrl } from "./handler-module.ts";
 import { checkOptions, type ModelName, type ServeOptions } from "./options.ts";
 import type { Statistics } from "./statistics.ts";
 
 export interface CloseOptions {
-  /** How long connections may finish what they have received, in ms. Default 10,000. */
+  /** How long connections may finish what they have received, in ms, 0 to 2^31 - 1. Default 10,000. */
   readonly drainMs?: number;
 }
 
@@ -112,18 +111,13 @@ export async function serve(
   given?: ServeOptions,
 ): Promise<Server> {
   if (typeof source === "string" || source instanceof URL) {
-    const options = checkOptions(onlyOptions(given ?? {}), true);
+    assertOptions("the options of serve", given ?? {}, OPTION_NAMES);
+    const options = checkOptions(given ?? {}, true);
     const { start } = await import("./start.ts");
     return start(options, { module: moduleUrl(source) });
   }
-  const { handlers, options } = separate<ServeOptions>(source, OPTION_NAMES);
+  const { handlers, options } = separate<ServeOptions>("serve", source, OPTION_NAMES);
   const [checked, table] = [checkOptions(options, false), checkHandlers(handlers, "serve")];
   const { start } = await import("./start.ts");
   return start(checked, { table });
-}
-
-function onlyOptions(options: ServeOptions): ServeOptions {
-  const unknown = Object.keys(options).find((name) => !OPTION_NAMES.has(name));
-  if (unknown === undefined) return options;
-  throw new OptionError(`there is no option ${unknown}; there are ${[...OPTION_NAMES].join(", ")}`);
 }

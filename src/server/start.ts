@@ -1,6 +1,6 @@
 // From checked options to a running server: chooses the driver, starts the model, and hands out the server.
 
-import type { AnyHandlers } from "../checks.ts";
+import { type AnyHandlers, integer } from "../checks.ts";
 import { socketOptionsOf } from "../connection-options.ts";
 import { type ServingDriver, sharesDescriptors } from "../driver/choices.ts";
 import { blockingDriver, chooseDriver } from "../driver/choose-driver.ts";
@@ -26,6 +26,8 @@ const MODELS: Readonly<Record<ModelName, StartModel>> = {
 };
 const DRAIN_MS = 10_000;
 const GRACE_MS = 5_000;
+/** What a timer can wait. */
+const LONGEST_MS = 2 ** 31 - 1;
 /** Share of the descriptor limit that connections may use. */
 const CONNECTIONS_PER_DESCRIPTOR = 0.8;
 
@@ -67,12 +69,14 @@ export async function start(
     map: (name) => model.mail.map(name),
     rebalance: () => model.rebalance?.() ?? Promise.resolve(0),
     async reload({ graceMs = GRACE_MS, drainMs = DRAIN_MS } = {}) {
+      integer("graceMs", graceMs, 0, LONGEST_MS);
+      integer("drainMs", drainMs, 0, LONGEST_MS);
       if (closing !== undefined) throw new Error("the server is closing");
       if (model.reload === undefined) throw cannotReload(options.model);
       await model.reload(graceMs, drainMs);
     },
-    close({ drainMs = DRAIN_MS } = {}) {
-      closing ??= model.close(drainMs);
+    async close({ drainMs = DRAIN_MS } = {}) {
+      closing ??= model.close(integer("drainMs", drainMs, 0, LONGEST_MS));
       return closing;
     },
   };

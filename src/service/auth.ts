@@ -3,6 +3,7 @@
 // Whatever a hook throws refuses. What a method answers is the identity that handlers and `authorize` see.
 
 import { createHmac, randomBytes } from "node:crypto";
+import { OptionError } from "../limits.ts";
 import { AUTH_METHOD } from "../protocol/codes.ts";
 import type { Address } from "../sys/address.ts";
 import type { PeerCredentials } from "../sys/socket-calls.ts";
@@ -51,6 +52,7 @@ export function none(identity?: unknown): AuthMethod {
 export function token(
   check: (token: string, stranger: Stranger) => unknown | Promise<unknown>,
 ): AuthMethod {
+  assertHook("token", check);
   return {
     method: AUTH_METHOD.TOKEN,
     name: "token",
@@ -62,6 +64,7 @@ export function token(
 export function publicKey(
   find: (key: Buffer, stranger: Stranger) => unknown | Promise<unknown>,
 ): AuthMethod {
+  assertHook("publicKey", find);
   return {
     method: AUTH_METHOD.ED25519,
     name: "Ed25519",
@@ -106,6 +109,7 @@ export function scram(
   find: (user: string) => ScramUser | undefined,
   { iterations = ITERATIONS, seed }: ScramOptions = {},
 ): AuthMethod {
+  assertHook("scram", find);
   // A user who does not exist has a salt too, and always the same.
   const nobody = (user: string, key: Uint8Array): ScramUser => {
     const salt = createHmac("sha256", key).update(user).digest().subarray(0, SALT_BYTES);
@@ -143,6 +147,7 @@ const IMPOSSIBLE: ScramSecret = scramSecret(randomBytes(32).toString("hex"));
 export function peerCredentials(
   check: (credentials: PeerCredentials) => unknown | Promise<unknown>,
 ): AuthMethod {
+  assertHook("peerCredentials", check);
   return {
     method: AUTH_METHOD.EXTERNAL,
     name: "external",
@@ -156,4 +161,10 @@ function verdict(identity: unknown): AuthStep | Promise<AuthStep> {
   if (identity instanceof Promise) return identity.then(verdict);
   const refused = identity === undefined || identity === null || identity === false;
   return refused ? undefined : { identity };
+}
+
+/** @throws OptionError */
+function assertHook(method: string, hook: unknown): void {
+  if (typeof hook === "function") return;
+  throw new OptionError(`${method} needs a function that says who it is, not ${String(hook)}`);
 }

@@ -1,7 +1,9 @@
 // What a service can be told beside its routes.
 
-import type { BodyCodec } from "../protocol/body-codec.ts";
-import type { WireLimits } from "../protocol/wire-limits.ts";
+import { assertOptions, callable, flag } from "../checks.ts";
+import { OptionError } from "../limits.ts";
+import { assertBodyCodec, type BodyCodec } from "../protocol/body-codec.ts";
+import { completeWireLimits, type WireLimits } from "../protocol/wire-limits.ts";
 import type { AuthMethod } from "./auth.ts";
 import type { Publisher } from "./context.ts";
 
@@ -26,4 +28,39 @@ export interface ServiceOptions {
   readonly started?: (publisher: Publisher) => void;
   /** Told of what handlers throw that is no CallError. Default: written to stderr. */
   readonly onError?: (error: unknown) => void;
+}
+
+const OPTION_NAMES: ReadonlySet<string> = new Set<keyof ServiceOptions>([
+  "limits",
+  "auth",
+  "authorize",
+  "codecs",
+  "compression",
+  "started",
+  "onError",
+]);
+
+/** @throws OptionError: a mistake here may let everybody in, so each is one */
+export function checkServiceOptions(options: ServiceOptions): void {
+  assertOptions("the options of service", options, OPTION_NAMES);
+  const { auth, codecs = [], compression = true, limits } = options;
+  completeWireLimits(limits);
+  if (auth !== undefined) assertMethods(auth);
+  for (const name of ["authorize", "started", "onError"] as const) callable(name, options[name]);
+  flag("compression", compression);
+  if (!Array.isArray(codecs)) throw new OptionError("codecs must be a list of codecs");
+  for (const codec of codecs) assertBodyCodec(codec);
+}
+
+function assertMethods(auth: readonly AuthMethod[]): void {
+  const what = "auth must be a list of methods (token(…), publicKey(…), scram(…), …)";
+  if (!Array.isArray(auth)) throw new OptionError(what);
+  if (auth.length === 0) {
+    throw new OptionError(`${what} that lets somebody in: leave it out, or [none()] for everybody`);
+  }
+  for (const method of auth) {
+    if (typeof method?.start !== "function" || !Number.isInteger(method.method)) {
+      throw new OptionError(what);
+    }
+  }
 }

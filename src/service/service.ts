@@ -7,9 +7,8 @@
 import type { Codec, Decoder, Input } from "../codec/codec.ts";
 import type { Context, Handlers } from "../handlers.ts";
 import type { ROUTES, Route, Routes } from "../protocol/route.ts";
-import { completeWireLimits } from "../protocol/wire-limits.ts";
 import { Hub } from "./hub.ts";
-import type { ServiceOptions } from "./options.ts";
+import { checkServiceOptions, type ServiceOptions } from "./options.ts";
 import { RouteTable } from "./route-table.ts";
 import type { ServiceRoute } from "./routes.ts";
 import { ServerSession } from "./server-session.ts";
@@ -92,7 +91,7 @@ export function service<Table extends Readonly<Record<string, ServiceRoute>>>(
   options: ServiceOptions = {},
 ): Service<RoutesIn<Table>> {
   const table = new RouteTable(routes);
-  completeWireLimits(options.limits);
+  checkServiceOptions(options);
   // One for each thread of each server: the context is which.
   const hubs = new WeakMap<Context<never>, Hub>();
   const hubOf = (context: Context<never>): Hub => {

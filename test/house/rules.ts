@@ -50,6 +50,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   protocol: ["codec", "topics.ts", "limits.ts", "deferred.ts"],
   // The server's side of it.
   service: [
+    "checks.ts",
     "protocol",
     "sys",
     "codec",
