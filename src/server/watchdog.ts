@@ -145,9 +145,14 @@ interface ProfileNode {
   readonly positionTicks?: readonly { readonly line: number; readonly ticks: number }[];
 }
 
+/** Where this package's own code lies. */
+const OWN = new URL("..", import.meta.url).href;
+
 /**
  * Where in its code a thread is, as V8's profiler sees it: the innermost function that was not compiled on the way, which may
- * be the caller of the one that loops. Undefined when it cannot be interrupted or this Node cannot look. */
+ * be the caller of the one that loops. Undefined when it cannot be interrupted, when this Node cannot look, and when that caller
+ * is this package: what is compiled into it is the handler, which is named anyway.
+ */
 async function whereIs(worker: Worker): Promise<string | undefined> {
   // Since Node 24.8.
   if (typeof worker.startCpuProfile !== "function") return undefined;
@@ -176,8 +181,9 @@ async function whereIs(worker: Worker): Promise<string | undefined> {
 function busiest(nodes: readonly ProfileNode[]): string | undefined {
   let most: ProfileNode | undefined;
   for (const node of nodes) {
-    const own = node.callFrame.url.startsWith("file:");
-    if (own && (node.hitCount ?? 0) > (most?.hitCount ?? 0)) most = node;
+    const { url } = node.callFrame;
+    const theirs = url.startsWith("file:") && !url.startsWith(OWN);
+    if (theirs && (node.hitCount ?? 0) > (most?.hitCount ?? 0)) most = node;
   }
   if (most === undefined) return undefined;
   const { functionName, url } = most.callFrame;

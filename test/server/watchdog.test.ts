@@ -68,6 +68,15 @@ test("it is looked again where a thread is that had no core the first time", asy
   assert.equal(told[0], "warned 7 a dance, in waltz (/dance.js:4)");
 });
 
+test("a handler that was compiled into its caller is not taken for the caller", async (t) => {
+  const url = new URL("../../src/reactor/incoming.ts", import.meta.url).href;
+  const caller = { callFrame: { functionName: "#handle", url }, hitCount: 9 };
+  const beat = { progress: 1, waits: false, doing };
+  const told = await watched(t, () => beat, profiler([[caller], [caller, WALTZ]]));
+  await until(() => told.length > 0, "the warning");
+  assert.equal(told[0], "warned 7 a dance, in waltz (/dance.js:4)");
+});
+
 test("time in which the watching thread was held up itself does not count", async (t) => {
   const told = await watched(t, () => ({ progress: 1, waits: false, doing }));
   const nobody = new Int32Array(new SharedArrayBuffer(4));
