@@ -226,7 +226,7 @@ export class BlockingDriver extends DescriptorDriver {
     this.notes.hold(descriptor);
     const failed = this.prepareDescriptor(descriptor);
     if (failed < 0) {
-      this.notes.letGo();
+      this.letGo(descriptor);
       closeDescriptor(descriptor);
     }
     this.acceptedDescriptor(this.#queueListener, failed < 0 ? failed : descriptor);

@@ -100,7 +100,7 @@ export abstract class DescriptorDriver implements Driver {
   readonly #nonBlocking: boolean;
   readonly #wakeEvent: WakeEvent;
   readonly #deferred = new DeferredEvents();
-  readonly #parked = new ParkedDescriptors();
+  readonly #parked: ParkedDescriptors;
   #wakeAsked = false;
 
   constructor(options: DriverOptions, nonBlocking: boolean) {
@@ -108,6 +108,7 @@ export abstract class DescriptorDriver implements Driver {
     this.events = options.events;
     const notes = options.notes ?? new Int32Array(notesLength(options.slots));
     this.notes = new ThreadNotes(notes, options.slots, options.rests);
+    this.#parked = new ParkedDescriptors(this.notes);
     this.table = new DescriptorTable(options.slots, this.notes);
     this.flags = this.table.flags;
     this.descriptors = this.table.descriptors;
@@ -168,20 +169,20 @@ export abstract class DescriptorDriver implements Driver {
     const failed = this.prepareDescriptor(descriptor);
     const handle = failed < 0 ? failed : this.table.take(descriptor, CONNECTED);
     // Then it is the caller's still.
-    if (handle < 0) this.notes.letGo();
+    if (handle < 0) this.letGo(descriptor);
     return handle;
+  }
+
+  letGo(descriptor: number): void {
+    this.notes.letGo(descriptor);
   }
 
   sendNow(handle: Handle, bytes: Uint8Array): number {
     const refused = this.refuseSend(handle);
     if (refused < 0 || bytes.length === 0) return refused;
     // Nothing runs between the two: the bytes stay where they are, and the kernel has copied what it took.
-    const address = this.kept.addressOf(bytes);
-    const count = this.calls.send(
-      this.descriptors[slotOf(handle)] as number,
-      address,
-      bytes.length,
-    );
+    const descriptor = this.descriptors[slotOf(handle)] as number;
+    const count = this.calls.send(descriptor, this.kept.addressOf(bytes), bytes.length);
     return count === -EAGAIN || count === -EINTR ? 0 : count;
   }
 
@@ -236,23 +237,20 @@ export abstract class DescriptorDriver implements Driver {
   }
 
   configure(handle: Handle, options: SocketOptions): number {
-    if (!this.table.isOpen(handle)) return -EBADF;
-    const descriptor = this.descriptors[slotOf(handle)] as number;
-    const address = localAddress(descriptor);
+    const descriptor = this.descriptor(handle);
+    const address = descriptor < 0 ? descriptor : localAddress(descriptor);
     if (typeof address === "number") return address;
     return setSocketOptions(descriptor, address.family, options);
   }
 
   localAddress(handle: Handle): Address | number {
-    return this.table.isOpen(handle)
-      ? localAddress(this.descriptors[slotOf(handle)] as number)
-      : -EBADF;
+    const descriptor = this.descriptor(handle);
+    return descriptor < 0 ? descriptor : localAddress(descriptor);
   }
 
   remoteAddress(handle: Handle): Address | number {
-    return this.table.isOpen(handle)
-      ? remoteAddress(this.descriptors[slotOf(handle)] as number)
-      : -EBADF;
+    const descriptor = this.descriptor(handle);
+    return descriptor < 0 ? descriptor : remoteAddress(descriptor);
   }
 
   descriptor(handle: Handle): number {
@@ -292,14 +290,14 @@ export abstract class DescriptorDriver implements Driver {
   /** What accept(2) or its completion gave: a descriptor, which the notes have in hand, or −errno. */
   protected acceptedDescriptor(listener: Handle, result: number): void {
     if (!this.table.isOpen(listener)) {
-      this.notes.letGo();
+      this.letGo(result);
       if (result >= 0) closeDescriptor(result);
       return;
     }
     const handle = result < 0 ? result : this.table.take(result, CONNECTED);
     if (handle < 0) {
-      this.notes.letGo();
       if (result >= 0) this.#parked.add(listener, result);
+      this.letGo(result);
       this.pause(listener);
     }
     this.events.accepted(listener, handle);
@@ -366,7 +364,7 @@ export abstract class DescriptorDriver implements Driver {
     if (kind === DEFERRED_SENT) return this.deliverSent(handle, value);
     // A reactor that has more to do after a `sent` asks for a wake; everything else may have run a handler.
     this.#wakeAsked = true;
-    if (kind === DEFERRED_ACCEPTED) this.acceptedDescriptor(handle, value);
+    if (kind === DEFERRED_ACCEPTED) this.#deliverUnparked(handle, value);
     else if (kind === DEFERRED_CLOSED) this.vacate(handle);
     else if (kind === DEFERRED_CONNECTED) this.finishConnect(handle, value);
     else if (kind === DEFERRED_LISTENING) this.#deliverListening(handle, value);
@@ -379,7 +377,14 @@ export abstract class DescriptorDriver implements Driver {
     this.events.listening(handle, result);
   }
 
+  #deliverUnparked(listener: Handle, descriptor: number): void {
+    this.notes.hold(descriptor);
+    this.notes.forgetParked(descriptor);
+    this.acceptedDescriptor(listener, descriptor);
+  }
+
   #deliverDetached(handle: Handle): void {
+    this.notes.hold(this.descriptors[slotOf(handle)] as number);
     const descriptor = this.table.forgetDescriptor(handle);
     this.table.free(handle);
     this.events.detached(handle, descriptor);

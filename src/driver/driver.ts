@@ -131,6 +131,8 @@ export interface Driver {
    * from the kernel by then is received before it.
    */
   detach(handle: Handle): number;
+  /** A descriptor that was detached is about to be somebody else's; until then it is this driver's to be cleaned up after. */
+  letGo(descriptor: number): void;
   /** Sets options of one connection. */
   configure(handle: Handle, options: SocketOptions): number;
   localAddress(handle: Handle): Address | number;

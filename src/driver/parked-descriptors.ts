@@ -2,14 +2,23 @@
 //
 // A multishot accept may bring some more after the one that found no slot. To close them would reset clients that the
 // kernel has already greeted.
+//
+// Invariant: what is parked, or was taken out and has not been delivered yet, is noted as parked.
 
 import { closeDescriptor } from "../sys/socket-calls.ts";
 import type { Handle } from "./driver.ts";
+import type { ThreadNotes } from "./thread-notes.ts";
 
 export class ParkedDescriptors {
   readonly #parked: { readonly listener: Handle; readonly descriptor: number }[] = [];
+  readonly #notes: ThreadNotes;
+
+  constructor(notes: ThreadNotes) {
+    this.#notes = notes;
+  }
 
   add(listener: Handle, descriptor: number): void {
+    this.#notes.noteParked(descriptor);
     this.#parked.push({ listener, descriptor });
   }
 
@@ -30,10 +39,15 @@ export class ParkedDescriptors {
 
   /** Nobody will ask for what this listener has accepted and could not hand out. */
   drop(listener: Handle): void {
-    for (const descriptor of this.take(listener, this.#parked.length)) closeDescriptor(descriptor);
+    for (const descriptor of this.take(listener, this.#parked.length)) this.#close(descriptor);
   }
 
   closeAll(): void {
-    for (const { descriptor } of this.#parked.splice(0)) closeDescriptor(descriptor);
+    for (const { descriptor } of this.#parked.splice(0)) this.#close(descriptor);
+  }
+
+  #close(descriptor: number): void {
+    this.#notes.forgetParked(descriptor);
+    closeDescriptor(descriptor);
   }
 }

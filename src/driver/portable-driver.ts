@@ -114,6 +114,10 @@ export class PortableDriver implements Driver {
     });
   }
 
+  letGo(): void {
+    // It detaches nothing.
+  }
+
   adopt(_descriptor: number): number {
     return -ENOTSUP;
   }

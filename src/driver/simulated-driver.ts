@@ -137,6 +137,10 @@ export class SimulatedDriver implements Driver {
     return entry.handle;
   }
 
+  letGo(): void {
+    // The network has what is detached.
+  }
+
   /** Of a socket that a driver of the same network has detached. */
   adopt(descriptor: number): Handle | number {
     const socket = this.#network.detached(descriptor);

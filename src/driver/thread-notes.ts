@@ -8,11 +8,12 @@
 //   12–35  eight pieces of memory that the thread has mapped between guard pages: likewise
 //   36–41  where in the first mapping of a ring its completions lie: offsets in bytes of head, tail, mask and entries, of its
 //          flags, and of the number of completions that were lost
-//   42     a descriptor in hand: on its way from a completion, from accept or from another thread into its slot
-//   43–    one descriptor a slot
-// Invariant: a descriptor's note is gone before it is given to close(2). A number that may be used again must never be
-// closed by somebody else; better one that stays open when a thread dies between the two. So with memory, and munmap(2). The other way round, what comes is
-// noted where it goes to before it is forgotten where it comes from, and whoever cleans up counts it once.
+//   42     a descriptor in hand: on its way from a completion, from accept or from another thread into its slot, or from there to
+//          another thread
+//   43–    one descriptor a slot, then those that wait for a slot
+// Invariant: a descriptor's note is gone before it is given to close(2), and that of memory before munmap(2). A number that may be
+// used again must never be closed by somebody else; better one that stays open when a thread dies between the two. The other way
+// round, what comes is noted where it goes to before it is forgotten where it comes from, and whoever cleans up counts it once.
 //
 // A second table, where connections may outlive their thread, says which of them are at rest: between two messages, with
 // nothing received that is not handled, and nothing written that is not sent. An entry a slot: the connection's id while it
@@ -35,11 +36,13 @@ const COMPLETIONS_END = 42;
 const HAND = 42;
 /** Entries in front of the slots'. */
 export const NOTES_AHEAD = 43;
+/** So many that wait for a slot are noted: as many as one turn of a ring can bring. What is more stays open if the thread dies. */
+const PARKED = 4096;
 const COMPLETION_WORDS = SIZEOF_CQE / 4;
 
 /** How many entries the notes of a driver with so many slots take. */
 export function notesLength(slots: number): number {
-  return NOTES_AHEAD + slots;
+  return NOTES_AHEAD + slots + PARKED;
 }
 
 /** Offsets in bytes. */
@@ -65,6 +68,7 @@ export class ThreadNotes {
   readonly #table: Int32Array;
   /** Connections at rest, by slot, where anybody wants to know. */
   readonly #rests: Int32Array | undefined;
+  readonly #parkedAt: number;
 
   /** Starts empty. @throws RangeError when a table is too short */
   constructor(table: Int32Array, slots: number, rests?: Int32Array) {
@@ -73,6 +77,7 @@ export class ThreadNotes {
     }
     this.#rests = rests?.fill(0);
     this.#table = table.fill(-1);
+    this.#parkedAt = NOTES_AHEAD + slots;
   }
 
   noteOwn(descriptor: number): void {
@@ -90,16 +95,27 @@ export class ThreadNotes {
     this.#table[HAND] = descriptor;
   }
 
-  /** What was in hand is not to be closed by whoever cleans up: it is about to be closed here, or put elsewhere. */
-  letGo(): void {
-    this.#table[HAND] = -1;
+  /** If it is in hand, it is not to be closed by whoever cleans up: it is about to be closed here, or put elsewhere. */
+  letGo(descriptor: number): void {
+    if (this.#table[HAND] === descriptor) this.#table[HAND] = -1;
   }
 
   /** Also of what is in hand. */
   noteSlot(slot: number, descriptor: number): void {
     if (this.#rests !== undefined) this.#rests[slot] = 0;
     this.#table[NOTES_AHEAD + slot] = descriptor;
-    this.#table[HAND] = -1;
+    this.letGo(descriptor);
+  }
+
+  /** It waits for a slot. */
+  noteParked(descriptor: number): void {
+    const at = this.#table.indexOf(-1, this.#parkedAt);
+    if (at >= 0) this.#table[at] = descriptor;
+  }
+
+  forgetParked(descriptor: number): void {
+    const at = this.#table.indexOf(descriptor, this.#parkedAt);
+    if (at >= 0) this.#table[at] = -1;
   }
 
   forgetSlot(slot: number): void {
@@ -211,7 +227,7 @@ function closeUnseen(table: Int32Array): number {
   return closed;
 }
 
-/** What was accepted and had not reached its slot; when it is there already, it is closed with the others. */
+/** What was on its way into its slot or out of it; when it is in one, or parked, it is closed with the others. */
 function closeInHand(table: Int32Array): number {
   const held = table[HAND] as number;
   if (held < 0 || isInSlot(table, held)) return 0;

@@ -201,7 +201,9 @@ export class Moving<Message, Sent, State> {
   ): boolean {
     if ((connection.flags & ENDING) !== 0) return false;
     try {
-      hand(this.#moved(connection, descriptor));
+      const moved = this.#moved(connection, descriptor);
+      this.#reactor.driver.letGo(descriptor);
+      hand(moved);
       return true;
     } catch (error) {
       connection.flags |= IMMOBILE;

@@ -177,7 +177,11 @@ export class Placement {
     if (seat === undefined) return false;
     this.#leaving.delete(handle);
     this.#leavingTo[seat] = (this.#leavingTo[seat] as number) - 1;
-    if (this.#seats.takes(seat) && this.#seats.handOver(seat, descriptor)) return true;
+    if (this.#seats.takes(seat)) {
+      // Before it is in two hands: that thread may close it, and its number be somebody else's.
+      this.#driver.letGo(descriptor);
+      if (this.#seats.handOver(seat, descriptor)) return true;
+    }
     const back = this.#driver.adopt(descriptor);
     if (back >= 0) adopted(back);
     else closeDescriptor(descriptor);

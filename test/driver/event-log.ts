@@ -291,6 +291,10 @@ export class WatchedDriver implements Driver {
     return done;
   }
 
+  letGo(descriptor: number): void {
+    this.inner.letGo(descriptor);
+  }
+
   detach(handle: Handle): number {
     return this.#verb(() => this.inner.detach(handle));
   }

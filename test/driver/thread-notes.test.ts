@@ -61,8 +61,17 @@ test("what a thread has let go of stays open", { skip }, () => {
   const { table, notes, ring, descriptor } = subject();
   notes.hold(descriptor);
   ring[RESULT] = -1;
-  notes.letGo();
+  notes.letGo(descriptor);
   assert.equal(cleanUpAfterThread(table), 0);
   assert.equal(existsSync(`/proc/self/fd/${descriptor}`), true);
   closeDescriptor(descriptor);
+});
+
+test("what waits for a slot is closed, and once", { skip }, () => {
+  const { table, notes, ring, descriptor } = subject();
+  ring[RESULT] = -1;
+  notes.noteParked(descriptor);
+  notes.hold(descriptor);
+  assert.equal(cleanUpAfterThread(table), 1);
+  assert.equal(existsSync(`/proc/self/fd/${descriptor}`), false);
 });

@@ -117,6 +117,7 @@ export class RecordingDriver implements Driver {
 
   connect = () => -ENOTSUP;
   adopt = (_descriptor: number): number => -ENOTSUP;
+  letGo = (_descriptor: number): void => undefined;
   shutdown = () => -ENOTSUP;
   detach = (_handle: Handle): number => -ENOTSUP;
   configure = () => -ENOTSUP;

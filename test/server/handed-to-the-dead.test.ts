@@ -24,7 +24,7 @@ const SEATS = 2;
 const STEPS: readonly [string, (notes: ThreadNotes, descriptor: number) => void, boolean][] = [
   ["had not looked at it", () => undefined, true],
   ["had it in hand", (notes, descriptor) => notes.hold(descriptor), true],
-  ["had let go of it", (notes) => notes.letGo(), true],
+  ["had let go of it", (notes, descriptor) => notes.letGo(descriptor), true],
   ["had it in its slot", (notes, descriptor) => notes.noteSlot(SLOT, descriptor), false],
 ];
 
