@@ -52,6 +52,8 @@ const FRAME_GROUPS = ["golden", "chunking", "malformed", "grease"];
 const EXCHANGE_GROUPS = ["traces", "credit", "session", "abuse"];
 const AT_A_TIME = 8;
 const WAIT_MS = 5000;
+/** What a server may answer HELLO with. */
+const FIRST_FRAMES = ["WELCOME", "AUTH", "GOAWAY"];
 const MOST_QUOTED = 80;
 
 async function run(args: readonly string[]): Promise<number> {
@@ -104,7 +106,10 @@ async function needSwp(target: Target): Promise<void> {
       const how = target.token === undefined ? "say who you are with --token T" : "another token?";
       throw new Error(`the server does not let the tester in: ${how}`);
     }
-    if (first?.frame !== "malformed") return;
+    if (first === undefined || FIRST_FRAMES.includes(first.frame)) return;
+    if (first.frame !== "malformed") {
+      throw new Error(`this is no SWP/1 server: it answers HELLO with ${first.frame}`);
+    }
     const said = safeText((await peer.foreign()).slice(0, MOST_QUOTED).trimEnd());
     throw new Error(`this is no SWP/1 server: it answers "${said}"`);
   } catch (error) {

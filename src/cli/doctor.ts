@@ -83,7 +83,7 @@ function report(diagnosis: Diagnosis): string {
   const rows: [string, string][] = [
     ["Node", `${diagnosis.node} on ${diagnosis.platform}, ${diagnosis.cores} cores`],
     ["kernel", diagnosis.kernel],
-    ["node:ffi", diagnosis.ffiRefused === null ? "works" : `refused: ${diagnosis.ffiRefused}`],
+    ["node:ffi", diagnosis.ffiRefused ?? "works"],
   ];
   if (diagnosis.ffiRefused === null) {
     rows.push([

@@ -3,6 +3,7 @@
 
 import { readFileSync } from "node:fs";
 import { OptionError } from "../limits.ts";
+import { AddressError } from "../sys/address.ts";
 import { callCommand } from "./call-command.ts";
 import { type Command, UsageError } from "./command.ts";
 import { compareCommand } from "./compare-command.ts";
@@ -88,7 +89,7 @@ function fail(error: unknown, name: string | undefined): number {
   const [line = ""] = message.split(unknown ? /\n|\. (?=[A-Z])/ : "\n");
   const more = commandNamed(name) === undefined ? "sluice --help" : `sluice ${name} --help`;
   console.error(usage ? `sluice: ${line} (${more})` : `sluice: ${line}`);
-  return usage || error instanceof OptionError ? 2 : 1;
+  return usage || error instanceof OptionError || error instanceof AddressError ? 2 : 1;
 }
 
 const args = process.argv.slice(2);

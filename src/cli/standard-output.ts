@@ -6,14 +6,17 @@
 /** As shells have it: 128 and the number of SIGPIPE. */
 const EXIT_NO_READER = 141;
 
-/** From here on nothing that is written and not read throws. */
+/** From here on nothing that is written and not taken throws. */
 export function watchOutput(outlivesReader: boolean): void {
-  const end = () => process.exit(EXIT_NO_READER);
-  process.stdout.on("error", (error) => unread(error, outlivesReader ? undefined : end));
-  process.stderr.on("error", (error) => unread(error, undefined));
+  process.stdout.on("error", (error) => {
+    if (!outlivesReader) end(error);
+  });
+  process.stderr.on("error", () => undefined);
 }
 
-function unread(error: Error, end: (() => void) | undefined): void {
-  if (!("code" in error) || error.code !== "EPIPE") throw error;
-  end?.();
+function end(error: Error): void {
+  if ("code" in error && error.code === "EPIPE") process.exit(EXIT_NO_READER);
+  // A full disk, say: what was asked for is not there.
+  console.error(`sluice: standard output: ${error.message}`);
+  process.exit(1);
 }

@@ -2,6 +2,7 @@
 
 import { text as readText } from "node:stream/consumers";
 import { type BodyCodec, type Client, client, jsonCodec, utf8Codec } from "../client/client.ts";
+import { WIRE_LIMITS } from "../protocol/wire-limits.ts";
 import { integerOption, UsageError } from "./command.ts";
 import { parseEndpoint } from "./endpoint.ts";
 import { safeText } from "./frame-line.ts";
@@ -51,11 +52,14 @@ export async function withClient<Result>(
 ): Promise<Result> {
   const token = values.token ?? process.env.SLUICE_TOKEN;
   const deadlineMs = integerOption("deadline-ms", values["deadline-ms"], 1, DAY_MS) ?? DEADLINE_MS;
+  // Who connects and then says nothing is waited for no longer than for an answer.
+  const { minimum, default: most } = WIRE_LIMITS.handshakeMs;
   const api: Client = client({
     ...parseEndpoint(endpoint),
     codec: codecOf(values),
     deadlineMs,
     connectMs: deadlineMs,
+    limits: { handshakeMs: Math.min(Math.max(deadlineMs, minimum), most) },
     ...(token !== undefined && { auth: { token } }),
     agent: "sluice command line",
   });

@@ -76,7 +76,9 @@ export class PortableDriver implements Driver {
   #turning = false;
   #disposed = false;
 
+  /** @throws Error where Node may not use the network: it would throw later, where nobody can catch it */
   constructor(options: DriverOptions) {
+    assertNetwork();
     this.#events = options.events;
     this.#slots = new SlotTable(options.slots);
     this.#entries = new Array<Entry | undefined>(options.slots);
@@ -346,4 +348,11 @@ function supports(options: SocketOptions): boolean {
     options.deferAcceptSeconds === undefined &&
     options.quickAck === undefined
   );
+}
+
+/** Since Node 25 the permission model includes the network. */
+function assertNetwork(): void {
+  if (!process.allowedNodeEnvironmentFlags.has("--allow-net")) return;
+  if (process.permission === undefined || process.permission.has("net")) return;
+  throw new Error("Node's permission model forbids the network: it needs --allow-net");
 }

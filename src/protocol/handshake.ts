@@ -146,6 +146,12 @@ export class Handshake {
 
   // Client.
 
+  /** Before anything of SWP/1 has come, what is wrong with its first bytes tells nobody that they are another protocol's. */
+  explain({ goaway, message }: WireError): string {
+    const isStranger = this.phase === PHASE.WELCOME && goaway !== GOAWAY.VERSION;
+    return isStranger ? `what answers there does not speak SWP/1 (${message})` : message;
+  }
+
   /** Sends the preface and HELLO. `pipelines`: streams may be opened before WELCOME has come. */
   start(tlvs: readonly Tlv[], pipelines: boolean): void {
     const session = this.#session;

@@ -141,7 +141,7 @@ export class Session implements FrameSink, OutgoingHost, Writing {
       if (this.handshake.preface(input)) this.reader.read(input, this);
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
-      this.end(error.goaway, error.message);
+      this.end(error.goaway, this.handshake.explain(error));
     } finally {
       if (this.#closed) input.offset = input.end;
       this.wire.flush();

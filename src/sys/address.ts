@@ -122,7 +122,9 @@ function writeUnix(path: string, bytes: Buffer, offset: number): number {
   if (length === 0 || length > room) {
     throw new AddressError(`a Unix socket's path has 1 to ${room} bytes, this one has ${length}`);
   }
-  if (path === "\0" || (!path.startsWith("\0") && path.includes("\0"))) {
+  if (path === "\0")
+    throw new AddressError("an abstract name has at least one byte behind its NUL");
+  if (!path.startsWith("\0") && path.includes("\0")) {
     throw new AddressError("a Unix socket's path has no NUL; one in front makes a name abstract");
   }
   bytes.fill(0, offset, offset + SIZEOF_SOCKADDR_UN);

@@ -68,6 +68,26 @@ describe("io_uring is refused", { skip }, () => {
   });
 });
 
+describe("node:ffi and the network are refused", () => {
+  const flags = ["--permission", "--allow-fs-read=*", "--disable-warning=SecurityWarning", CLI];
+
+  test("no driver can run: exit code 1 and one line", async (t) => {
+    const child = Child.node(t, [...flags, "serve", "--port", "0", "--model", "event-loop"]);
+    assert.equal((await child.exit()).code, 1);
+    assert.equal(child.stderrLines.length, 1, child.stderr);
+    assert.match(
+      child.stderr,
+      /no driver can run here: .*--allow-ffi.*portable refused: .*--allow-net/,
+    );
+  });
+
+  test("doctor says so", async (t) => {
+    const child = Child.node(t, [...flags, "doctor"]);
+    await child.exit();
+    assert.match(child.stdout, /^portable +refused: .*--allow-net/m);
+  });
+});
+
 describe("node:ffi is refused", () => {
   const flags = [
     "--permission",
