@@ -1,7 +1,7 @@
 // Counts primes, which is CPU work: what the model `hybrid` is for.
 //
 //   npm run sluice -- serve examples/primes.ts --model hybrid --threads 1
-//   printf '1000\n5000000\n10\n' | nc -q 5 127.0.0.1 7000
+// try: printf '1000\n5000000\n10\n' | nc -q 5 127.0.0.1 {port}
 //
 // Each line is a number, and is answered with how many primes there are up to it: small ones at once, large ones by a compute
 // thread. Meanwhile the reactor serves everybody else; under another model it would hold them up. Who hangs up before the

@@ -12,10 +12,10 @@ Calls a route of an SWP/1 service and prints its answer. BODY is JSON; - reads i
   sluice call 127.0.0.1:7000 echo '{"a":1}'
 
   --stream         the route answers with a stream: a line for each message
-  --notify         the route does not answer
+  --notify         the route does not answer (nobody is told when there is no such route)
 ${CLIENT_HELP}
 
-Exit code 1 when the service answers with an error, or cannot be reached.`;
+Routes that take a stream cannot be called from here. Exit code 1 when the service answers with an error, or cannot be reached.`;
 
 export const callCommand: Command = {
   name: "call",
@@ -55,7 +55,7 @@ async function run(args: readonly string[]): Promise<number> {
 function advise({ code, notProcessed }: CallError, endpoint: string): void {
   if (code === "UNIMPLEMENTED") {
     console.error(
-      "sluice: --stream is for a route that streams, --notify for one that does not answer",
+      "sluice: --stream is for a route that answers with a stream, --notify for one that does not answer; one that takes a stream needs a program",
     );
   }
   // What a handler does not find was processed.

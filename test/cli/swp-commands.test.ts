@@ -103,7 +103,7 @@ test("call prints the answer, or why there is none", async (t) => {
       out: "",
       err:
         "sluice: UNIMPLEMENTED: the route is of another kind\n" +
-        "sluice: --stream is for a route that streams, --notify for one that does not answer\n",
+        "sluice: --stream is for a route that answers with a stream, --notify for one that does not answer; one that takes a stream needs a program\n",
     },
     {
       code: 2,
