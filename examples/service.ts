@@ -24,7 +24,15 @@ const Value = z.unknown().refine(fits, "at most 10,000 characters of JSON");
 const Member = z.object({ room: Name, name: Name });
 
 const values = ({ shared }: CallContext) => shared.map<unknown>("values");
+/** Who is in a room by way of one thread, and no longer than that thread lives. */
 const rooms = ({ shared }: CallContext) => shared.map<string[]>("rooms");
+const WITH_THREAD = { withThread: true };
+
+async function membersOf(room: string, context: CallContext): Promise<string[]> {
+  const threads = Array.from({ length: context.shared.threads }, (_, thread) => thread);
+  const each = threads.map((thread) => rooms(context).get(`${room} ${thread}`));
+  return (await Promise.all(each)).flatMap((names) => names ?? []);
+}
 
 export default service(
   {
@@ -45,21 +53,20 @@ export default service(
       return there;
     }),
 
-    "room.members": call(Name, z.array(Name), async (room, context) => {
-      return (await rooms(context).get(room)) ?? [];
-    }),
+    "room.members": call(Name, z.array(Name), membersOf),
     // One is in the room for as long as the stream is open.
     "room.join": serverStream(Member, z.array(Name), async function* ({ room, name }, context) {
       const left = new Promise<void>((resolve) => {
         context.signal.addEventListener("abort", () => resolve());
       });
-      const members = await rooms(context).update(room, (there = []) => [...there, name]);
+      const here = `${room} ${context.shared.thread}`;
+      await rooms(context).update(here, (there = []) => [...there, name], WITH_THREAD);
       context.publish(`room.${room}.joined`, { name });
       try {
-        yield members ?? [];
+        yield await membersOf(room, context);
         await left;
       } finally {
-        await rooms(context).update(room, (there = []) => without(there, name));
+        await rooms(context).update(here, (there = []) => without(there, name), WITH_THREAD);
         context.publish(`room.${room}.left`, { name });
       }
     }),

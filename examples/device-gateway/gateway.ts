@@ -47,7 +47,15 @@ export function gateway(fleet: Fleet) {
         Object.fromEntries(fleet.latest(device)),
       ),
     },
-    { authorize: (_identity, action, name) => action !== "publish" || name.startsWith("note.") },
+    {
+      started({ shared }) {
+        if (shared.threads === 1) return;
+        throw new Error(
+          "the devices' sessions live in one thread: start it with --model event-loop",
+        );
+      },
+      authorize: (_identity, action, name) => action !== "publish" || name.startsWith("note."),
+    },
   );
 }
 

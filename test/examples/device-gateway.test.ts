@@ -3,10 +3,12 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { Device } from "../../examples/device-gateway/device.ts";
 import { Fleet } from "../../examples/device-gateway/fleet.ts";
 import { gateway } from "../../examples/device-gateway/gateway.ts";
 import { client, type Gap } from "../../src/client/client.ts";
+import { Child } from "../support/child.ts";
 import { Cutter } from "../support/cutter.ts";
 import { portOf, serveFor } from "../support/server.ts";
 import { until, within } from "../support/until.ts";
@@ -105,4 +107,11 @@ test("a dashboard sees the latest values, and one that does not read harms nobod
   assert.equal(second, 499, "behind what it had not read comes the latest, and no backlog");
   assert.equal(gaps.length, 1);
   assert.equal(gaps[0]?.messages, 499 - first - 1);
+});
+
+test("on several threads it says that it is for one", async (t) => {
+  const file = fileURLToPath(new URL("../../examples/device-gateway/gateway.ts", import.meta.url));
+  const child = Child.cli(t, "serve", file, "--port", "0", "--threads", "2");
+  assert.equal((await child.exit()).code, 1);
+  assert.match(child.stderr, /live in one thread: start it with --model event-loop/);
 });

@@ -83,3 +83,34 @@ test("npm start tells three things to try, and they work", { timeout: 60_000 }, 
   child.kill("SIGTERM");
   assert.equal((await child.exit()).code, 0);
 });
+
+test("who was there by way of a thread that died is there no more", {
+  timeout: 60_000,
+}, async (t) => {
+  const module = new URL("../support/handlers/mortal-rooms.ts", import.meta.url);
+  const server = await serve(module, {
+    threads: 2,
+    balance: "round-robin",
+    onError: () => undefined,
+  });
+  t.after(() => server.close({ drainMs: 100 }));
+  const clients = await Promise.all(
+    Array.from({ length: 4 }, () => SessionClient.connect(t, server)),
+  );
+  for (const [n, client] of clients.entries()) {
+    const open = { kind: KIND.SERVER_STREAM, codec: jsonCodec.id, name: "room.join", credit: 4 };
+    client.open(open, { room: "lobby", name: `c${n}` });
+  }
+  /** As one sees it who is still there. */
+  const isMembers = async (count: number) => {
+    const one = clients.find(({ end }) => end === undefined);
+    for (let seen = -1; seen !== count; ) {
+      const members = await one?.call("room.members", "lobby");
+      seen = (members as string[]).length;
+    }
+  };
+  await isMembers(4);
+  server.broadcast({ die: 1 });
+  await until(() => clients.filter(({ end }) => end !== undefined).length === 2, "two being cut");
+  await isMembers(2);
+});
