@@ -1,4 +1,4 @@
-// What the kernel knows of a process: CPU time and descriptors. Linux only.
+// What the kernel knows of a process: CPU time, descriptors and memory. Linux only.
 
 import { readdirSync, readFileSync } from "node:fs";
 
@@ -15,4 +15,16 @@ export function cpuTicks(pid: number): number {
 
 export function descriptorsOf(pid: number | "self"): number {
   return readdirSync(`/proc/${pid}/fd`).length;
+}
+
+/** What is in RAM, what of the addresses is taken, and in how many pieces. */
+export function memoryOf(pid: number | "self") {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  const kibibytes = (name: string) => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1]);
+  const mappings = readFileSync(`/proc/${pid}/maps`, "latin1").split("\n").length - 1;
+  return {
+    residentBytes: kibibytes("VmRSS") * 1024,
+    mappedBytes: kibibytes("VmSize") * 1024,
+    mappings,
+  };
 }
