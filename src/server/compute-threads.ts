@@ -4,7 +4,7 @@
 import { extname } from "node:path";
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import { deferred } from "../deferred.ts";
-import { isHeldByKernel, keptWaitingMs } from "../sys/thread-time.ts";
+import { threadSchedule } from "../sys/thread-time.ts";
 import {
   COMPUTE_BEAT,
   COMPUTE_STEPS,
@@ -130,8 +130,7 @@ export class ComputeThreads implements ThreadKind {
       progress: words[COMPUTE_STEPS] as number,
       waits: false,
       doing: () => "compute",
-      keptWaitingMs: () => keptWaitingMs(words[COMPUTE_THREAD] as number),
-      isHeld: () => isHeldByKernel(words[COMPUTE_THREAD] as number),
+      schedule: () => threadSchedule(words[COMPUTE_THREAD] as number),
     };
   }
 

@@ -25,7 +25,7 @@ import {
 import { makePulse, readPulse } from "../reactor/pulse.ts";
 import { formatAddress } from "../sys/address.ts";
 import { remoteAddress } from "../sys/socket-calls.ts";
-import { isHeldByKernel, keptWaitingMs } from "../sys/thread-time.ts";
+import { threadSchedule } from "../sys/thread-time.ts";
 import type { Balancing } from "./balancing.ts";
 import type { ComputeThreads } from "./compute-threads.ts";
 import type { MailboxSeat } from "./mailbox.ts";
@@ -142,11 +142,7 @@ export class ReactorKind implements ThreadKind {
     const progress = turns + (counters[MESSAGES] as number);
     const what = () =>
       connection === undefined ? doing : `${doing} of ${this.#connection(seat, connection, slot)}`;
-    return {
-      ...{ progress, waits, doing: what },
-      keptWaitingMs: () => keptWaitingMs(thread),
-      isHeld: () => isHeldByKernel(thread),
-    };
+    return { progress, waits, doing: what, schedule: () => threadSchedule(thread) };
   }
 
   heard(seat: number, message: unknown): void {

@@ -9,6 +9,7 @@
 
 import { fileURLToPath } from "node:url";
 import type { Worker } from "node:worker_threads";
+import type { ThreadSchedule } from "../sys/thread-time.ts";
 
 /** How a thread gets on. */
 export interface Beat {
@@ -18,10 +19,8 @@ export interface Beat {
   readonly waits: boolean;
   /** What it is busy with, in words. */
   doing(): string;
-  /** For how long it could have run and had no core, in ms since it began; undefined where the kernel does not say. */
-  keptWaitingMs?(): number | undefined;
-  /** The kernel has it wait, and nothing else could be done with it: for the map of the process's memory, say, that other threads change. */
-  isHeld?(): boolean;
+  /** What the kernel says of it; undefined where it does not say. */
+  schedule?(): ThreadSchedule | undefined;
 }
 
 export interface WatchdogOptions {
@@ -50,8 +49,8 @@ interface Watch {
   readonly beat: () => Beat;
   progress: number;
   blockedMs: number;
-  /** As the beat had it at the last look at which it had not got on. */
-  keptWaitingMs: number | undefined;
+  /** What the kernel said at the last look at which it had not got on. */
+  schedule: ThreadSchedule | undefined;
   warned: boolean;
   /** Where in the code it was when it was reported. */
   where: string;
@@ -74,7 +73,7 @@ export class Watchdog {
 
   /** From now on, until the seat is left. */
   watch(seat: number, worker: Worker, beat: () => Beat): void {
-    const fresh = { progress: Number.NaN, blockedMs: 0, keptWaitingMs: undefined };
+    const fresh = { progress: Number.NaN, blockedMs: 0, schedule: undefined };
     this.#watches.set(seat, { worker, beat, ...fresh, warned: false, where: "" });
     if (this.#timer !== undefined) return;
     this.#lookedMs = performance.now();
@@ -101,16 +100,15 @@ export class Watchdog {
     if (beat.waits || progress !== watch.progress) {
       watch.progress = progress;
       watch.blockedMs = 0;
-      watch.keptWaitingMs = undefined;
+      watch.schedule = undefined;
       watch.warned = false;
       watch.where = "";
       return;
     }
+    const schedule = beat.schedule?.();
+    watch.blockedMs += blockedSince(watch.schedule, schedule, elapsed);
     // The kernel no longer says it of a thread that has just ended, whose end has not been told yet.
-    const keptWaitingMs = beat.keptWaitingMs?.() ?? watch.keptWaitingMs;
-    const starved = (keptWaitingMs ?? 0) - (watch.keptWaitingMs ?? keptWaitingMs ?? 0);
-    watch.keptWaitingMs = keptWaitingMs;
-    if (beat.isHeld?.() !== true) watch.blockedMs += Math.max(elapsed - Math.max(starved, 0), 0);
+    watch.schedule = schedule ?? watch.schedule;
     const { blockedMs, end } = this.#options;
     if (watch.blockedMs >= blockedMs) {
       this.leave(seat);
@@ -137,6 +135,23 @@ export class Watchdog {
     if (watch.progress === progress) watch.where = place;
     this.#options.warn(seat, blockedMs, doing + place);
   }
+}
+
+/**
+ * For how much of the time between two looks a thread was busy with its one thing. Of one that waits for a core the kernel says only
+ * afterwards for how long it has: so only what it has run counts, unless it sleeps.
+ */
+function blockedSince(
+  before: ThreadSchedule | undefined,
+  now: ThreadSchedule | undefined,
+  elapsed: number,
+): number {
+  if (now === undefined) return elapsed;
+  if (before === undefined) return 0;
+  const ms = now.sleeps
+    ? elapsed - (now.keptWaitingMs - before.keptWaitingMs)
+    : now.cpuMs - before.cpuMs;
+  return Math.min(Math.max(ms, 0), elapsed);
 }
 
 interface ProfileNode {

@@ -6,7 +6,7 @@ const NS_PER_MS = 1e6;
 
 export interface ThreadTimes {
   readonly cpuMs: number;
-  /** Others had the cores. */
+  /** Others had the cores. A wait that goes on is not in it yet. */
   readonly keptWaitingMs: number;
 }
 
@@ -29,19 +29,23 @@ export function ownThread(): number {
   }
 }
 
-/** Of a thread of this process, by that number. */
-export function keptWaitingMs(thread: number): number | undefined {
-  return thread === 0 ? undefined : threadTimes(`/proc/self/task/${thread}`)?.keptWaitingMs;
+/** What the kernel says of a thread. */
+export interface ThreadSchedule extends ThreadTimes {
+  /** It waits for something and wants no core (state S in proc(5)); else it runs, waits for a core, or the kernel holds it (R, D). */
+  readonly sleeps: boolean;
 }
 
-/** Whether a thread of this process, by that number, sleeps in the kernel and cannot be interrupted (state D in proc(5)). */
-export function isHeldByKernel(thread: number): boolean {
-  if (thread === 0) return false;
+/** Of a thread of this process, by its number; undefined where the kernel does not say. */
+export function threadSchedule(thread: number): ThreadSchedule | undefined {
+  if (thread === 0) return undefined;
+  const folder = `/proc/self/task/${thread}`;
+  const times = threadTimes(folder);
+  if (times === undefined) return undefined;
   try {
-    const stat = readFileSync(`/proc/self/task/${thread}/stat`, "latin1");
+    const stat = readFileSync(`${folder}/stat`, "latin1");
     // Behind the name, which may have anything in it.
-    return stat.slice(stat.lastIndexOf(")") + 2).startsWith("D");
+    return { ...times, sleeps: stat.slice(stat.lastIndexOf(")") + 2).startsWith("S") };
   } catch {
-    return false;
+    return undefined;
   }
 }

@@ -47,6 +47,7 @@ async function watched(
 }
 
 const doing = () => "a dance";
+const IDLE = { cpuMs: 0, keptWaitingMs: 0, sleeps: true };
 const WALTZ = {
   callFrame: { functionName: "waltz", url: "file:///dance.js" },
   hitCount: 3,
@@ -88,14 +89,14 @@ test("time in which the watching thread was held up itself does not count", asyn
   await until(() => told.length > 0, "being ended all the same");
 });
 
-test("time in which the thread had no core does not count", async (t) => {
+test("time in which a sleeper had no core does not count", async (t) => {
   const began = performance.now();
-  // As if others had its core for nine tenths of the time.
-  const keptWaitingMs = () => (performance.now() - began) * 0.9;
   let looks = 0;
   const told = await watched(t, () => {
     looks++;
-    return { progress: 1, waits: false, doing, keptWaitingMs };
+    // As if others had its core for nine tenths of the time.
+    const keptWaitingMs = (performance.now() - began) * 0.9;
+    return { progress: 1, waits: false, doing, schedule: () => ({ ...IDLE, keptWaitingMs }) };
   });
   // So many looks take twice the limit.
   await until(() => looks > 40, "many looks");
@@ -103,18 +104,32 @@ test("time in which the thread had no core does not count", async (t) => {
   await until(() => told.some((text) => text.startsWith("ended")), "the end, later");
 });
 
-test("time in which the kernel held the thread does not count", async (t) => {
+test("who wants a core and has none is not blocked, before the kernel says so", async (t) => {
   let looks = 0;
-  let held = true;
+  let starved = true;
+  let cpuMs = 0;
   const told = await watched(t, () => {
     looks++;
-    return { progress: 1, waits: false, doing, isHeld: () => held };
+    if (!starved) cpuMs += BLOCKED_MS / 20;
+    // Neither has run nor been kept waiting; or the kernel holds it.
+    return {
+      progress: 1,
+      waits: false,
+      doing,
+      schedule: () => ({ ...IDLE, cpuMs, sleeps: false }),
+    };
   });
   // So many looks take twice the limit.
   await until(() => looks > 40, "many looks");
   assert.equal(told.length, 0, told.join());
-  held = false;
-  await until(() => told.some((text) => text.startsWith("ended")), "the end, later");
+  starved = false;
+  await until(() => told.some((text) => text.startsWith("ended")), "the end, once it has run");
+});
+
+test("who sleeps for too long is blocked, though it takes no core", async (t) => {
+  const beat = { progress: 1, waits: false, doing, schedule: () => IDLE };
+  const told = await watched(t, () => beat);
+  await until(() => told.some((text) => text.startsWith("ended")), "the end");
 });
 
 test("a profile that starts too late is stopped all the same", async (t) => {
@@ -174,10 +189,10 @@ test("who gets on while others are looked at, and is blocked again, is reported 
 
 test("that the kernel no longer says for how long is not taken for the whole of it", async (t) => {
   let looks = 0;
-  const keptWaitingMs = () => (looks > 2 ? undefined : 100_000);
+  const schedule = () => (looks > 2 ? undefined : { ...IDLE, keptWaitingMs: 100_000 });
   const told = await watched(t, () => {
     looks++;
-    return { progress: 1, waits: false, doing, keptWaitingMs };
+    return { progress: 1, waits: false, doing, schedule };
   });
   await until(() => told.some((text) => text.startsWith("ended")), "the end");
   // A look counts for a tenth of the limit at most.
