@@ -14,7 +14,7 @@
 import { POLLIN, POLLOUT, POLLRDHUP, SOCK_CLOEXEC } from "../sys/abi.ts";
 import type { Address } from "../sys/address.ts";
 import { acceptFrom, readInto, writeFrom } from "../sys/epoll-calls.ts";
-import { EAGAIN, ECANCELED, EINPROGRESS, EINTR, SystemError } from "../sys/errno.ts";
+import { assertWaited, EAGAIN, ECANCELED, EINPROGRESS, EINTR } from "../sys/errno.ts";
 import { NativeMemory } from "../sys/native-memory.ts";
 import { PollTable } from "../sys/poll-calls.ts";
 import {
@@ -130,7 +130,7 @@ export class BlockingDriver extends DescriptorDriver {
     const taken = this.#takesFromQueue();
     const came = taken ? this.#takeFromQueue(wait) : 0;
     const count = this.#table.wait(taken ? this.#waitBeside(wait, came) : wait);
-    if (count < 0 && count !== -EINTR) throw new SystemError("poll", count);
+    assertWaited("poll", count);
     return deferred + came + (count > 0 ? this.#deliverReady() : 0);
   }
 

@@ -25,7 +25,7 @@ import {
 } from "../sys/abi.ts";
 import type { Address } from "../sys/address.ts";
 import { acceptFrom, Epoll, openEpoll } from "../sys/epoll-calls.ts";
-import { EAGAIN, ECANCELED, EINPROGRESS, EINTR, SystemError } from "../sys/errno.ts";
+import { assertWaited, EAGAIN, ECANCELED, EINPROGRESS, EINTR, SystemError } from "../sys/errno.ts";
 import { NativeMemory } from "../sys/native-memory.ts";
 import {
   closeDescriptor,
@@ -140,7 +140,7 @@ export class EpollDriver extends DescriptorDriver {
     const wait = this.takeWake() || unfinished.length > 0 || this.hasDeferred ? 0 : timeoutMs;
     this.counters.waits++;
     const count = this.#epoll.wait(wait < 0 ? -1 : Math.ceil(wait));
-    if (count < 0 && count !== -EINTR) throw new SystemError("epoll_pwait", count);
+    assertWaited("epoll_pwait", count);
     if (unfinished.length > 0) this.#goOn(unfinished);
     for (let index = 0; index < count; index++) this.#ready(index);
     return deferred + unfinished.length + Math.max(count, 0);

@@ -36,7 +36,7 @@ import {
   SQ_OFF_MASK,
   SQ_OFF_TAIL,
 } from "../sys/abi.ts";
-import { EBUSY, EINTR, EINVAL, ENOMEM, ENOSYS, ETIME } from "../sys/errno.ts";
+import { destinyOf, EINVAL, ENOMEM, ENOSYS } from "../sys/errno.ts";
 import { closeDescriptor } from "../sys/socket-calls.ts";
 import { RingEntrance, RingMapping, setupRing } from "../sys/uring-calls.ts";
 import type { CompletionOffsets } from "./thread-notes.ts";
@@ -247,9 +247,9 @@ export class UringRing {
     this.entrance.release();
   }
 
-  /** EBUSY: the completion queue is full, read it and come again. What was not taken stays queued. */
+  /** EBUSY: the completion queue is full, read it and come again. EAGAIN: likewise. What was not taken stays queued. */
   #account(done: number): void {
-    if (done >= 0 || done === -ETIME || done === -EINTR || done === -EBUSY) {
+    if (done >= 0 || destinyOf(done) === "again") {
       const head = Atomics.load(this.#queue, this.#sqHeadAt);
       this.#unsubmitted = (this.#sqTail - head) | 0;
       return;

@@ -186,23 +186,24 @@ async function whereIs(worker: Worker): Promise<string | undefined> {
       if (profile === undefined) return undefined;
       where = busiest(JSON.parse(profile).nodes);
     }
-    return where;
+    return where === "" ? undefined : where;
   } catch {
     // The thread has ended meanwhile: its end is told by whoever waits for that.
     return undefined;
   }
 }
 
+/** Undefined when it did not run; empty when nothing but this package did. */
 function busiest(nodes: readonly ProfileNode[]): string | undefined {
-  let most: ProfileNode | undefined;
-  for (const node of nodes) {
-    const { url } = node.callFrame;
-    const theirs = url.startsWith("file:") && !url.startsWith(OWN);
-    if (theirs && (node.hitCount ?? 0) > (most?.hitCount ?? 0)) most = node;
-  }
-  if (most === undefined) return undefined;
+  const ran = nodes.filter(
+    ({ hitCount = 0, callFrame: { url } }) => hitCount > 0 && url.startsWith("file:"),
+  );
+  if (ran.length === 0) return undefined;
+  const theirs = ran.filter(({ callFrame: { url } }) => !url.startsWith(OWN));
+  const [most] = theirs.toSorted((one, other) => (other.hitCount ?? 0) - (one.hitCount ?? 0));
+  if (most === undefined) return "";
   const { functionName, url } = most.callFrame;
-  const [line] = (most.positionTicks ?? []).toSorted((a, b) => b.ticks - a.ticks);
+  const [line] = (most.positionTicks ?? []).toSorted((one, other) => other.ticks - one.ticks);
   const at = line === undefined ? "" : `:${line.line}`;
   return `${functionName || "a function"} (${fileURLToPath(url)}${at})`;
 }

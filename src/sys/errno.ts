@@ -121,3 +121,13 @@ export class SystemError extends Error {
     this.call = call;
   }
 }
+
+/**
+ * A wait in the kernel has answered with a count or with −errno: whether it was one, or is to be made again. EAGAIN stands for EINTR
+ * here: what the engine does between a call and the look at its errno may have left its own (seen once, in 200 threads at
+ * SIGTERM); the kernel answers none of these waits with it, or (io_uring_enter) means the same.
+ * @throws SystemError for everything else
+ */
+export function assertWaited(call: string, count: number): void {
+  if (count < 0 && destinyOf(count) !== "again") throw new SystemError(call, count);
+}

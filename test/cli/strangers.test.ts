@@ -1,5 +1,5 @@
-// What the commands say of servers that are none of ours, of addresses that are none, and of an output that is full: one line that
-// tells what is wrong, and the exit code.
+// What the commands say of servers that are none of ours, and of an output that is full: one line that tells what is wrong, and
+// the exit code.
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -61,18 +61,4 @@ test("a full disk is told, and is a failure", { skip: !existsSync("/dev/full") }
   closeSync(full);
   assert.equal(status, 1, stderr);
   assert.match(stderr, /^sluice: standard output: ENOSPC.*\n$/);
-});
-
-test("an address that is none is a mistake in the command", async (t) => {
-  const tooLong = `/tmp/${"x".repeat(150)}`;
-  for (const [given, why] of [
-    [["--path", "@"], /an abstract name has at least one byte/],
-    [["--path", tooLong], /a Unix socket's path has 1 to 107 bytes/],
-    [["--host", "fe80::1%nope"], /no network interface is named "nope"/],
-  ] as const) {
-    const { code, line } = await said(t, "serve", ...given);
-    assert.equal(code, 2, line);
-    assert.match(line, why);
-  }
-  assert.equal((await said(t, "call", "0", "echo", "1")).code, 2);
 });

@@ -60,6 +60,10 @@ const USAGE: readonly Mistake[] = [
   [["serve", "--path", "x", "--port", "1"], 2, /--path and --host or --port exclude each other/],
   [["serve", "--path", "x", "--host", "::1"], 2, /--path and --host or --port exclude/],
   [["serve", "--path", ""], 2, /--path must be a string that is not empty/],
+  [["serve", "--path", "@"], 2, /an abstract name has at least one byte/],
+  [["serve", "--path", "x".repeat(200)], 2, /a Unix socket's path has 1 to 107 bytes/],
+  [["serve", "--host", "fe80::1%nope"], 2, /no network interface is named "nope"/],
+  [["call", "0", "echo", "1"], 2, /port must be an integer from 1/],
   [["serve", "--connections", "0"], 2, /--connections takes an integer from 1/],
   [["serve", "--connections", "1000000"], 2, /may open \d+ descriptors.*ulimit -n/],
   [["serve", "--idle-ms", "soon"], 2, /--idle-ms takes an integer/],
@@ -113,7 +117,6 @@ const RUNNING: readonly Mistake[] = [
   [["serve", join(directory, "missing.ts")], 1, /there is no file .*missing\.ts/],
   [["serve", "--port", "0", "--host", "203.0.113.7"], 1, /203\.0\.113\.7:0.*\(EADDRNOTAVAIL\)/],
   [["serve", "--path", "/nowhere/at/all.sock"], 1, /all\.sock: .*\(ENOENT\)/],
-  [["serve", "--path", "x".repeat(200)], 1, /107 bytes/],
 ];
 
 function check([args, code, line]: Mistake): void {

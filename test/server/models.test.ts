@@ -28,7 +28,7 @@ for (const tested of TESTED_MODELS) {
         tested,
         {
           threads: THREADS[tested.model] ?? 2 * CLIENTS,
-          limits: { firstByteMs: 400, writeMs: 5000 },
+          limits: { firstByteMs: 1000, writeMs: 5000 },
         },
       );
     });

@@ -73,9 +73,15 @@ test("a handler that was compiled into its caller is not taken for the caller", 
   const url = new URL("../../src/reactor/incoming.ts", import.meta.url).href;
   const caller = { callFrame: { functionName: "#handle", url }, hitCount: 9 };
   const beat = { progress: 1, waits: false, doing };
-  const told = await watched(t, () => beat, profiler([[caller], [caller, WALTZ]]));
-  await until(() => told.length > 0, "the warning");
-  assert.equal(told[0], "warned 7 a dance, in waltz (/dance.js:4)");
+  for (const [seen, place] of [
+    [[caller, WALTZ], ", in waltz (/dance.js:4)"],
+    [[caller], ""],
+  ] as const) {
+    // It ran when it was first looked at: there is no need to look again, which takes time that it may not have.
+    const told = await watched(t, () => beat, profiler([seen, [WALTZ]]));
+    await until(() => told.length > 0, "the warning");
+    assert.equal(told[0], `warned 7 a dance${place}`);
+  }
 });
 
 test("time in which the watching thread was held up itself does not count", async (t) => {

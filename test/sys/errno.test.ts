@@ -61,6 +61,12 @@ describe("errno", () => {
     for (const number of [ECONNRESET, EMFILE, ENOMEM, 4095]) {
       assert.equal(errno.destinyOf(number), "operating");
     }
+    // A wait that is to be made again, and one that has failed.
+    for (const number of [EAGAIN, EINTR]) errno.assertWaited("poll", -number);
+    errno.assertWaited("poll", 3);
+    for (const number of [EBADF, ENOMEM]) {
+      assert.throws(() => errno.assertWaited("poll", -number), { call: "poll", errno: number });
+    }
     for (const { number } of NAMED)
       assert.match(errno.destinyOf(number), /^(again|operating|bug)$/);
   });
