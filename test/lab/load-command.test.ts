@@ -117,7 +117,9 @@ describe("sluice load", { concurrency: 3 }, () => {
 
   test("a server of its own, and churn", async (t) => {
     const command = `${process.execPath} src/cli/main.ts serve --port {port} --model event-loop --json`;
-    const child = Child.cli(t, "load", "--server", command, ...SHORT, "--churn");
+    // A server that has just started may have to wait for a core.
+    const long = ["--connections", "2", "--warm-up", "100ms", "--duration", "1s"];
+    const child = Child.cli(t, "load", "--server", command, ...long, "--churn");
     assert.deepEqual(await child.exit(), { code: 0, signal: null }, child.story());
     assert.match(child.stdout, /^connect +\d/m);
     // Its own statistics: one message a connection, and one connection to see whether it listens.
