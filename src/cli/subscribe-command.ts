@@ -15,7 +15,7 @@ one token, a last > for one or more. A connection that is cut comes back; what w
 
   sluice sub 127.0.0.1:7000 'room.*'
 
-  --count N        ends after so many messages
+  --count N        ends after so many messages; --deadline-ms is for connecting
 ${CLIENT_HELP}`;
 
 export const subscribeCommand: Command = {

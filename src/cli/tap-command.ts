@@ -15,7 +15,8 @@ import { stopSignal } from "./stop-signal.ts";
 const HELP = `Usage: sluice tap LISTEN TARGET [--json]
 
 A proxy: listens on LISTEN, connects to TARGET, passes everything on, and prints the SWP/1 frames
-of both directions. An endpoint is HOST:PORT, [::1]:PORT, PORT (of this machine) or unix:/path.
+of both directions, with the tokens and secrets in them. An endpoint is HOST:PORT, [::1]:PORT, PORT
+(of this machine) or unix:/path.
 
   sluice tap 7001 7000
 
