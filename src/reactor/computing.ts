@@ -3,6 +3,7 @@
 // It is a table of handlers around the user's: the reactor sees a `message` that returns a promise, which stops the
 // connection as any other async handler does. So order, backpressure and draining are the ones that are there anyway.
 
+import { isPromise } from "../deferred.ts";
 import {
   type CloseReason,
   type Connection,
@@ -108,13 +109,4 @@ class Computing<Message, Sent, State> {
     if (!(error instanceof ComputeFullError) || refused === undefined) throw error;
     return refused.call(this.#handlers, connection, task);
   }
-}
-
-function isPromise(value: unknown): value is Promise<unknown> {
-  return (
-    typeof value === "object" &&
-    value !== null &&
-    "then" in value &&
-    typeof value.then === "function"
-  );
 }

@@ -6,6 +6,7 @@
 // by its signal, is counted until it has settled (running-handlers.ts), as that of a notification is.
 
 import { Buffer } from "node:buffer";
+import { isPromise } from "../deferred.ts";
 import { type BodyCodec, BodyError } from "../protocol/body-codec.ts";
 import { CallError } from "../protocol/call-error.ts";
 import { CODE, CODEC, ERROR_FLAG, KIND, LONGEST_IDEMPOTENCY_KEY } from "../protocol/codes.ts";
@@ -386,13 +387,6 @@ export class ServerCall extends GivenContext implements StreamOwner {
     this.#inbox?.end(new CallError("UNAVAILABLE", "the connection has ended"));
     this.#stop();
   }
-}
-
-function isPromise(value: unknown): value is Promise<unknown> {
-  if (typeof value !== "object" || value === null) return false;
-  if (value instanceof Promise) return true;
-  // To look for a name that is not there is dear in bytes.
-  return !(value instanceof Uint8Array) && "then" in value;
 }
 
 function isAbort(error: unknown): boolean {
