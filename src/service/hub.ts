@@ -16,7 +16,7 @@ import { Results } from "./results.ts";
 import type { RouteTable } from "./route-table.ts";
 import type { ServerSession } from "./server-session.ts";
 import { SessionHandover } from "./session-handover.ts";
-import { Topics } from "./topics.ts";
+import { type News, Topics } from "./topics.ts";
 
 const SECRET_BYTES = 32;
 
@@ -62,9 +62,7 @@ export class Hub implements Publisher {
     });
     this.wire.agenda.earlier = (atMs) => this.#arm(atMs);
     const { thread, threads } = context;
-    this.attempts = new FailedAttempts((news) => {
-      if (threads > 1) context.broadcast(news);
-    });
+    this.attempts = new FailedAttempts((news) => this.tell(news));
     this.handover = new SessionHandover(thread, threads, (data) => context.broadcast(data));
     this.topics = new Topics(this);
     this.lost = new LostSessions(this);
@@ -100,6 +98,11 @@ export class Hub implements Publisher {
       this.report(error);
       return false;
     }
+  }
+
+  /** Says it to the other threads of the server. A thread whose mailbox is full does not hear of it. */
+  tell(news: News): void {
+    if (this.context.threads > 1) this.context.broadcast(news);
   }
 
   report(error: unknown): void {

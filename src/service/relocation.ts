@@ -57,7 +57,7 @@ export class Relocation implements Due {
     this.#hub = hub;
     const question: MovedQuestion = { swp: "moved?" };
     // A full mailbox: who has moved says so again, if anybody asks.
-    if (hub.context.threads > 1) hub.context.broadcast(question);
+    hub.tell(question);
   }
 
   /** Where the service is now; undefined: here. */
@@ -67,7 +67,7 @@ export class Relocation implements Due {
 
   heard(news: MovedNews | MovedQuestion): void {
     if (news.swp === "moved?") {
-      if (this.#news !== undefined) this.#hub.context.broadcast(this.#news);
+      if (this.#news !== undefined) this.#hub.tell(this.#news);
       return;
     }
     if (this.#news !== undefined && news.at <= this.#news.at) return;

@@ -55,12 +55,8 @@ export class Topics implements SubscriptionHost {
 
   constructor(hub: Hub) {
     this.#hub = hub;
-    const { context } = hub;
-    const tell = (news: GroupNews | GroupQuestion) => {
-      // A full mailbox: the others know less for a while, and share less evenly.
-      if (context.threads > 1) context.broadcast(news);
-    };
-    this.#groups = new QueueGroups(context.thread, tell);
+    // A full mailbox: the others know less for a while, and share less evenly.
+    this.#groups = new QueueGroups(hub.context.thread, (news) => hub.tell(news));
     this.#groups.ask();
   }
 
@@ -309,7 +305,8 @@ export class Topics implements SubscriptionHost {
 }
 
 type GroupsAndTopics = Published | GroupNews | GroupQuestion;
-type News =
+/** What threads tell each other through `broadcast`. */
+export type News =
   | GroupsAndTopics
   | SessionQuestion
   | SessionAnswer
