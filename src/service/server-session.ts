@@ -13,7 +13,7 @@ import type { SessionEnd, SessionEvents, Transport } from "../protocol/session-e
 import type { Stream } from "../protocol/stream.ts";
 import type { OpenFrame } from "../protocol/stream-frames.ts";
 import { type Tlv, textTlv, tlv } from "../protocol/tlv.ts";
-import type { AuthExchange, AuthStep, Stranger } from "./auth.ts";
+import type { AuthExchange, AuthMethod, AuthStep, Stranger } from "./auth.ts";
 import type { CallingPeer } from "./context.ts";
 import type { Hub } from "./hub.ts";
 import type { LiveSession, Resumption } from "./lost-sessions.ts";
@@ -108,7 +108,7 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer, Liv
     if (this.hub.attempts.mustWait(this.connection.remoteAddress, this.hub.wire.now())) {
       return this.session.end(GOAWAY.AUTH, "too many attempts: wait a while");
     }
-    this.#exchange = method.start(this.#stranger, () => this.hub.secret);
+    this.#exchange = this.#begin(method);
     this.#proceed(data.subarray(1));
   }
 
@@ -133,16 +133,17 @@ export class ServerSession implements SessionEvents, Transport, CallingPeer, Liv
     });
   }
 
-  get #stranger(): Stranger {
+  #begin(method: AuthMethod): AuthExchange {
     const { remoteAddress, peerCredentials } = this.connection;
-    return { remoteAddress, credentials: peerCredentials };
+    const stranger: Stranger = { remoteAddress, credentials: peerCredentials };
+    return method.start(stranger, () => this.hub.secret);
   }
 
   /** A client that is in renews its token. */
   #refresh(auth: Auth): void {
     const method = this.hub.options.auth?.find((one) => one.method === auth.method);
     if (method === undefined || auth.step !== 0) return this.#refuse();
-    this.#exchange = method.start(this.#stranger, () => this.hub.secret);
+    this.#exchange = this.#begin(method);
     this.#judge(auth.data, (step) => {
       if (step === undefined || !("identity" in step)) return this.#refuse();
       this.identity = step.identity;
