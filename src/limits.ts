@@ -109,9 +109,7 @@ export class OptionError extends Error {
  * @throws OptionError for an unknown name, a value out of bounds, or two that contradict each other
  */
 export function completeLimits(given: Partial<Limits> = {}): Limits {
-  if (typeof given !== "object" || given === null) {
-    throw new OptionError(`limits must be an object, not ${String(given)}`);
-  }
+  assertLimits(given);
   const complete: { -readonly [Name in keyof Limits]: number } = defaults();
   for (const [name, value] of Object.entries(given)) {
     if (!isLimitName(name)) {
@@ -129,6 +127,12 @@ export function completeLimits(given: Partial<Limits> = {}): Limits {
   assertOrder(complete, "highWaterBytes", "connectionOutputBytes");
   assertOrder(complete, "connectionOutputBytes", "outputBytes");
   return complete;
+}
+
+/** @throws OptionError for limits that are no object */
+export function assertLimits(given: unknown): void {
+  if (typeof given === "object" && given !== null) return;
+  throw new OptionError(`limits must be an object, not ${String(given)}`);
 }
 
 /** What one thread's output can hold at the most: its memory is addressed with small integers. */

@@ -6,6 +6,7 @@ import { OptionError } from "../limits.ts";
 import { parseHostAndPort } from "../protocol/address.ts";
 import {
   assertBodyCodec,
+  assertBodyCodecs,
   type BodyCodec,
   jsonCodec,
   rawCodec,
@@ -102,19 +103,19 @@ export function checkClientOptions(options: ClientOptions): CheckedClientOptions
   assertTarget(options);
   assertCredentials(options.auth);
   callable("onState", options.onState);
-  callable("onError", options.onError);
   flag("resume", options.resume ?? true);
   for (const [route, handler] of Object.entries(options.handlers ?? {})) {
     callable(`handlers["${route}"]`, handler);
   }
-  for (const one of [...(options.codecs ?? []), options.codec]) assertBodyCodec(one);
-  const codec = options.codec ?? jsonCodec;
-  const codecs = [codec, ...(options.codecs ?? []), jsonCodec, rawCodec, utf8Codec];
+  const { codec = jsonCodec, codecs: others = [] } = options;
+  assertBodyCodec(codec);
+  assertBodyCodecs(others);
+  const codecs = [codec, ...others, jsonCodec, rawCodec, utf8Codec];
   const { firstMs = 100, mostMs = 10_000 } = options.backOff ?? {};
   return {
     connections: integer("connections", options.connections ?? 1, 1, 256),
     codec,
-    compression: !flag("compression", options.compression ?? true) ? undefined : zstd(),
+    compression: flag("compression", options.compression ?? true) ? zstd() : undefined,
     // The user's own come first: they may replace ours.
     codecs: new Map(codecs.reverse().map((one) => [one.id, one])),
     deadlineMs: integer("deadlineMs", options.deadlineMs ?? 30_000, 1, DAY_MS),

@@ -20,9 +20,14 @@ export interface BodyCodec {
   decode(bytes: Buffer, start: number, end: number): unknown;
 }
 
-/** @throws OptionError for what is none; undefined is nobody's */
-export function assertBodyCodec(given: BodyCodec | undefined): void {
-  if (given === undefined) return;
+/** @throws OptionError for what is no list of codecs */
+export function assertBodyCodecs(given: readonly BodyCodec[]): void {
+  if (!Array.isArray(given)) throw new OptionError("codecs must be a list of codecs");
+  for (const codec of given) assertBodyCodec(codec);
+}
+
+/** @throws OptionError for what is none */
+export function assertBodyCodec(given: BodyCodec): void {
   const { id, name, encode, decode } = Object(given);
   const knows = typeof encode === "function" && typeof decode === "function";
   if (knows && typeof name === "string" && Number.isInteger(id) && id >= 0 && id <= 255) return;

@@ -1,7 +1,7 @@
 // The bounds of SWP/1, each with its default and the hard end of what can be asked for. On by default; there is no
 // "unlimited".
 
-import { OptionError } from "../limits.ts";
+import { assertLimits, OptionError } from "../limits.ts";
 
 export interface WireLimits {
   /** The longest payload of a frame that is received, in bytes. */
@@ -98,9 +98,7 @@ export const FIXED = {
  * @throws OptionError for an unknown name or a value out of bounds
  */
 export function completeWireLimits(given: Partial<WireLimits> = {}): WireLimits {
-  if (typeof given !== "object" || given === null) {
-    throw new OptionError(`limits must be an object, not ${String(given)}`);
-  }
+  assertLimits(given);
   const entries = Object.entries(WIRE_LIMITS).map(([name, bound]) => [name, bound.default]);
   const complete: Record<string, number> = Object.fromEntries(entries);
   for (const [name, value] of Object.entries(given)) {

@@ -2,7 +2,7 @@
 
 import { assertOptions, callable, flag } from "../checks.ts";
 import { OptionError } from "../limits.ts";
-import { assertBodyCodec, type BodyCodec } from "../protocol/body-codec.ts";
+import { assertBodyCodecs, type BodyCodec } from "../protocol/body-codec.ts";
 import { completeWireLimits, type WireLimits } from "../protocol/wire-limits.ts";
 import type { AuthMethod } from "./auth.ts";
 import type { Publisher } from "./context.ts";
@@ -48,8 +48,7 @@ export function checkServiceOptions(options: ServiceOptions): void {
   if (auth !== undefined) assertMethods(auth);
   for (const name of ["authorize", "started", "onError"] as const) callable(name, options[name]);
   flag("compression", compression);
-  if (!Array.isArray(codecs)) throw new OptionError("codecs must be a list of codecs");
-  for (const codec of codecs) assertBodyCodec(codec);
+  assertBodyCodecs(codecs);
 }
 
 function assertMethods(auth: readonly AuthMethod[]): void {
