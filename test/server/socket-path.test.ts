@@ -6,8 +6,8 @@ import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSyn
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, describe, test } from "node:test";
-import { serve } from "../../src/server/serve.ts";
+import { after, describe, type TestContext, test } from "node:test";
+import { type Server, serve } from "../../src/server/serve.ts";
 import { Client } from "../support/client.ts";
 import { DRIVERS } from "../support/drivers.ts";
 
@@ -15,6 +15,14 @@ const directory = mkdtempSync(join(tmpdir(), "sluice-path-"));
 after(() => rmSync(directory, { recursive: true }));
 
 const echo = { message: (c: { write(bytes: Buffer): void }, bytes: Buffer) => c.write(bytes) };
+
+/** A client that the server has echoed to. */
+async function answered(t: TestContext, server: Server): Promise<Client> {
+  const client = await Client.connect(t, server.address);
+  client.write("hi");
+  assert.equal(String(await client.bytes(2)), "hi");
+  return client;
+}
 
 for (const { name: driver, skip } of DRIVERS) {
   describe(`a Unix socket's path, ${driver}`, { skip }, () => {
@@ -35,10 +43,7 @@ for (const { name: driver, skip } of DRIVERS) {
       renameSync(`${path}.bound`, path);
       await new Promise((resolve) => other.close(resolve));
       const server = await serve({ driver, path, ...echo });
-      const client = await Client.connect(t, server.address);
-      client.write("hi");
-      assert.equal(String(await client.bytes(2)), "hi");
-      client.socket.destroy();
+      (await answered(t, server)).socket.destroy();
       await server.close({ drainMs: 1000 });
       assert.equal(existsSync(path), false);
     });
@@ -46,9 +51,7 @@ for (const { name: driver, skip } of DRIVERS) {
     test("a server whose path was removed ends as any other", async (t) => {
       const path = at("removed");
       const server = await serve({ driver, path, ...echo });
-      const client = await Client.connect(t, server.address);
-      client.write("hi");
-      assert.equal(String(await client.bytes(2)), "hi");
+      await answered(t, server);
       rmSync(path);
       await server.close({ drainMs: 10_000 });
       assert.equal(server.statistics().closed, 1);
@@ -65,10 +68,7 @@ for (const { name: driver, skip } of DRIVERS.filter(({ name }) => name !== "port
     rmSync(path);
     const second = await serve({ driver, path, ...echo });
     await first.close({ drainMs: 0 });
-    const client = await Client.connect(t, second.address);
-    client.write("hi");
-    assert.equal(String(await client.bytes(2)), "hi");
-    client.socket.destroy();
+    (await answered(t, second)).socket.destroy();
     await second.close({ drainMs: 1000 });
     assert.equal(existsSync(path), false);
   });
