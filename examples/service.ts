@@ -28,9 +28,11 @@ const values = ({ shared }: CallContext) => shared.map<unknown>("values");
 const rooms = ({ shared }: CallContext) => shared.map<string[]>("rooms");
 const WITH_THREAD = { withThread: true };
 
+const inThread = (room: string, thread: number) => `${room} ${thread}`;
+
 async function membersOf(room: string, context: CallContext): Promise<string[]> {
   const threads = Array.from({ length: context.shared.threads }, (_, thread) => thread);
-  const each = threads.map((thread) => rooms(context).get(`${room} ${thread}`));
+  const each = threads.map((thread) => rooms(context).get(inThread(room, thread)));
   return (await Promise.all(each)).flatMap((names) => names ?? []);
 }
 
@@ -59,7 +61,7 @@ export default service(
       const left = new Promise<void>((resolve) => {
         context.signal.addEventListener("abort", () => resolve());
       });
-      const here = `${room} ${context.shared.thread}`;
+      const here = inThread(room, context.shared.thread);
       await rooms(context).update(here, (there = []) => [...there, name], WITH_THREAD);
       context.publish(`room.${room}.joined`, { name });
       try {

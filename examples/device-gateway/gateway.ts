@@ -6,7 +6,8 @@
 //   npm run sluice -- sub 127.0.0.1:7000 'reading.*.pressure'
 //   npm run sluice -- call 127.0.0.1:7000 device.command '{"device":"pump-1","command":"stop"}'
 //
-// One thread, since what it knows is in memory. Up: a report is a call with an idempotency key; a device asks again after a cut,
+// One thread, since what it knows is in memory, and no longer than that thread: under another model a reload, or its replacement
+// when it dies, begins with nothing. Up: a report is a call with an idempotency key; a device asks again after a cut,
 // and the service executes each key once. Down: commands are numbered, and a device asks for those behind the last it has
 // (fleet.ts). Aside: readings are published, and a dashboard subscribes with the slow policy `latest`.
 
